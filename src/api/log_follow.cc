@@ -1,0 +1,240 @@
+#include "api/log_follow.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "sys/fs.h"
+
+namespace te {
+
+/// One client's stream. Knows how far the files go; reads them when the connection asks for more.
+class LogFollowers::Body final : public BodySource {
+ public:
+  Body(LogFollowers& owner, uint64_t ticket, uint64_t task, const LogQuery& query)
+      : owner_(owner), ticket_(ticket), task_(task), query_(query) {}
+  ~Body() override { owner_.remove(*this); }
+
+  Result<void> refresh(const Task& task, bool gone);
+  bool next(std::string& out) override;
+  bool ready() const override { return stopped_ || ended_ || anything_new(); }
+  bool done() const override { return ended_ && !anything_new(); }
+  void add_trailer(std::string& out) const override;
+  void stop() override { stopped_ = true; }
+
+  uint64_t ticket() const { return ticket_; }
+  uint64_t task() const { return task_; }
+
+ private:
+  friend class LogFollowers;
+  struct File {
+    Fd fd;
+    int64_t position = 0;
+    int64_t size = 0;
+    int watch = kNoWatch;
+    bool followed = false;  ///< by its watch or by the tick
+  };
+
+  bool anything_new() const {
+    return std::any_of(files_.begin(), files_.end(), [](const File& file) { return file.position < file.size; });
+  }
+  Result<void> open_files(const Task& task);
+  void measure();
+
+  LogFollowers& owner_;
+  uint64_t ticket_;
+  uint64_t task_;
+  LogQuery query_;
+  std::array<File, kLogFiles.size()> files_;
+  size_t turn_ = 0;       ///< the file that is read next
+  bool ended_ = false;    ///< the sizes are final
+  bool stopped_ = false;  ///< the agent stops: the stream breaks off where it is
+};
+
+// The files appear with the start; the watch comes before the size is taken, so that nothing falls between.
+Result<void> LogFollowers::Body::open_files(const Task& task) {
+  if (task.phase == TaskPhase::kAccepted || task.phase == TaskPhase::kQueued) return {};
+  for (size_t i = 0; i < files_.size(); ++i) {
+    File& file = files_[i];
+    if (!query_.wants(i) || file.fd.valid()) continue;
+    file.fd = TRY(open_log(query_, owner_.root_, task.name, i));
+    if (!file.fd.valid()) continue;
+    if (!ended_) {
+      file.watch = owner_.watch_file(*this, log_path(query_, task.name, i));
+      file.followed = true;
+    }
+    file.size = TRY(log_size(query_, file.fd.get()));
+    file.position = TRY(log_start(query_, file.fd.get(), file.size, i));
+  }
+  return {};
+}
+
+void LogFollowers::Body::measure() {
+  for (File& file : files_) {
+    if (!file.fd.valid()) continue;
+    const Result<int64_t> known = log_size(query_, file.fd.get());
+    const int64_t size = known ? *known : file.size;
+    // Cut, by the task or because it was bounded without holes: what was not sent yet stands at the end.
+    if (size < file.position) file.position = std::max<int64_t>(0, size - (file.size - file.position));
+    file.size = size;
+  }
+}
+
+Result<void> LogFollowers::Body::refresh(const Task& task, bool gone) {
+  if (ended_) return {};
+  ended_ = gone || task.phase == TaskPhase::kEnded;  // first: all that main wrote is in the sizes taken below
+  measure();
+  return open_files(task);
+}
+
+bool LogFollowers::Body::next(std::string& out) {
+  for (size_t i = 0; i < files_.size(); ++i) {
+    File& file = files_[turn_++ % files_.size()];
+    if (file.position >= file.size) continue;
+    if (!append_log_piece(query_, out, file.fd.get(), file.position, file.size)) {
+      if (ended_) return false;
+      measure();
+    }
+    break;
+  }
+  if (!ended_ && !anything_new()) measure();
+  return !stopped_ || ended_ || anything_new();
+}
+
+void LogFollowers::Body::add_trailer(std::string& out) const {
+  out += kNextOffsetHeader;
+  out += ": ";
+  bool first = true;
+  for (size_t i = 0; i < files_.size(); ++i) {
+    if (!query_.wants(i)) continue;
+    if (!first) out += ',';
+    first = false;
+    append_int(out, files_[i].position);
+  }
+  out += "\r\n";
+}
+
+LogFollowers::LogFollowers(Reactor& reactor, HttpServer& server, const Manager& manager, std::string data_dir, int root)
+    : reactor_(reactor),
+      server_(server),
+      manager_(manager),
+      data_dir_(std::move(data_dir)),
+      root_(root),
+      timer_(reactor, *this) {}
+
+LogFollowers::~LogFollowers() = default;
+
+Result<void> LogFollowers::follow(uint64_t ticket, const Task& task, const LogQuery& query, HttpResponse& response) {
+  if (!notifier_watch_.active() && notifier_.open()) {
+    Result<Watch> watch = reactor_.watch(notifier_.fd(), EPOLLIN, *this);
+    if (watch) notifier_watch_ = std::move(watch).value();
+  }
+  auto body = std::make_unique<Body>(*this, ticket, task.sequence, query);
+  by_task_.emplace(task.sequence, body.get());
+  TRY(body->refresh(task, false));
+  keep_ticking();
+  response.content_type = "text/plain; charset=utf-8";
+  response.add_header("Trailer", kNextOffsetHeader);
+  response.live = true;
+  response.stream = std::move(body);
+  return {};
+}
+
+int LogFollowers::watch_file(Body& body, const std::string& path) {
+  const Result<int> number = notifier_watch_.active() ? notifier_.add_written((data_dir_ + "/" + path).c_str())
+                                                      : Result<int>(Error{ErrorKind::kUnsupported, 0, {}});
+  if (!number) {
+    ++unwatched_;
+    return kNoWatch;
+  }
+  by_watch_.emplace(*number, &body);
+  return *number;
+}
+
+void LogFollowers::unwatch_file(Body& body, int number) {
+  if (number == kNoWatch) {
+    --unwatched_;
+    return;
+  }
+  const auto [begin, end] = by_watch_.equal_range(number);
+  const auto at = std::find_if(begin, end, [&](const auto& entry) { return entry.second == &body; });
+  if (at != end) by_watch_.erase(at);
+  if (!by_watch_.contains(number)) notifier_.remove(number);
+}
+
+void LogFollowers::remove(Body& body) {
+  for (const Body::File& file : body.files_) {
+    if (file.followed) unwatch_file(body, file.watch);
+  }
+  const auto [begin, end] = by_task_.equal_range(body.task());
+  const auto at = std::find_if(begin, end, [&](const auto& entry) { return entry.second == &body; });
+  if (at != end) by_task_.erase(at);
+}
+
+void LogFollowers::wake(const std::vector<uint64_t>& tickets) {
+  for (const uint64_t ticket : tickets) server_.wake(ticket);
+  keep_ticking();
+}
+
+// Bodies end while they are woken, so that first all are looked at.
+void LogFollowers::look_at(const Task& task, bool gone) {
+  std::vector<uint64_t> tickets;
+  const auto [begin, end] = by_task_.equal_range(task.sequence);
+  for (auto at = begin; at != end; ++at) {
+    (void)at->second->refresh(task, gone).ok();
+    if (at->second->ready()) tickets.push_back(at->second->ticket());
+  }
+  if (!tickets.empty()) wake(tickets);
+}
+
+void LogFollowers::look_at_all() {
+  std::vector<uint64_t> tickets;
+  for (const auto& [id, body] : by_task_) {
+    if (const Task* task = manager_.find_id(id)) (void)body->refresh(*task, false).ok();
+    if (body->ready()) tickets.push_back(body->ticket());
+  }
+  wake(tickets);
+}
+
+void LogFollowers::on_io(uint32_t) {
+  struct Visitor final : sys::Notifier::Visitor {
+    explicit Visitor(LogFollowers& owner) : followers(owner) {}
+    LogFollowers& followers;
+    std::vector<Body*> bodies;
+    bool all = false;
+    void visit(int number, sys::Notifier::Change change, std::string_view) override {
+      all = all || change == sys::Notifier::Change::kLost;
+      const auto [begin, end] = followers.by_watch_.equal_range(number);
+      for (auto at = begin; at != end; ++at) bodies.push_back(at->second);
+    }
+  } visitor(*this);
+  constexpr int kMostReads = 64;
+  for (int i = 0; i < kMostReads && notifier_.read(visitor); ++i) {
+  }
+  paused_ = notifier_watch_.set_events(0).ok();
+  if (paused_) timer_.set(std::min(timer_.armed() ? timer_.deadline() : kNever, reactor_.now() + kFollowPause));
+  if (visitor.all) return look_at_all();
+  std::sort(visitor.bodies.begin(), visitor.bodies.end());
+  visitor.bodies.erase(std::unique(visitor.bodies.begin(), visitor.bodies.end()), visitor.bodies.end());
+  std::vector<uint64_t> tickets;
+  for (Body* body : visitor.bodies) {
+    if (const Task* task = manager_.find_id(body->task())) (void)body->refresh(*task, false).ok();
+    if (body->ready()) tickets.push_back(body->ticket());
+  }
+  wake(tickets);
+}
+
+void LogFollowers::keep_ticking() {
+  if (unwatched_ > 0 && !timer_.armed()) timer_.set(reactor_.now() + kFollowTick);
+}
+
+void LogFollowers::on_timer() {
+  if (paused_) {
+    paused_ = false;
+    (void)notifier_watch_.set_events(EPOLLIN).ok();
+  }
+  if (unwatched_ > 0) look_at_all();
+}
+
+}  // namespace te

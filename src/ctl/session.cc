@@ -1,0 +1,48 @@
+#include "ctl/session.h"
+
+#include "base/size.h"
+#include "base/text.h"
+#include "ctl/ctl.h"
+#include "ctl/output.h"
+#include "sys/fs.h"
+
+namespace te::ctl {
+
+Result<Server> server_of(const Options& options) {
+  Server server;
+  server.address = address_of(options.server);
+  if (options.token_file.empty()) return server;
+  const Fd file = TRY(sys::open_at(AT_FDCWD, options.token_file, O_RDONLY));
+  const std::string token = TRY(sys::read_stream(file.get(), 4 * kKiB));
+  constexpr std::string_view kBlanks = " \t\r\n";
+  const size_t begin = token.find_first_not_of(kBlanks);
+  if (begin == std::string::npos) return invalid("there is no token in " + options.token_file);
+  server.token = token.substr(begin, token.find_last_not_of(kBlanks) - begin + 1);
+  return server;
+}
+
+std::string task_path(std::string_view name, std::string_view rest) {
+  std::string path("/tasks/");
+  append_escaped(path, name);
+  return path.append(rest);
+}
+
+int fail(const Error& error) {
+  complain(error.text());
+  return error.kind == ErrorKind::kInvalid ? kFailed : kUnreachable;
+}
+
+int fail(const Answer& answer) {
+  complain(error_message(answer.body));
+  return answer.status == 404 ? kNotFound : kFailed;
+}
+
+std::string timeout_parameter(const Options& options, char separator) {
+  if (!options.timeout) return {};
+  std::string text(1, separator);
+  text += "timeout=";
+  append_int(text, *options.timeout / kMillisecond);
+  return text.append("ms");
+}
+
+}  // namespace te::ctl

@@ -1,0 +1,25 @@
+#include "reactor/child.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+
+namespace te {
+
+Result<void> Child::start(Reactor& reactor) {
+  watch_ = TRY(reactor.watch(pidfd_.get(), EPOLLIN, *this));
+  return {};
+}
+
+void Child::abandon() {
+  (void)signal(SIGKILL).ok();
+  sys::wait_child(pid_);
+}
+
+void Child::on_io(uint32_t) {
+  Result<std::optional<sys::ChildEnd>> end = sys::reap(pidfd_.get());
+  if (end && !*end) return;  // readable and not reapable yet: another thread of it still runs
+  watch_.reset();
+  handler_.on_child_end(*this, end ? *end : std::nullopt);
+}
+
+}  // namespace te

@@ -1,0 +1,114 @@
+// ContainerRuntime: tasks as pods of a CRI runtime. The agent itself is their supervisor (pod_run.h).
+//
+// One ListContainers by the owner's label answers the question of all runs whether something has ended; where the
+// runtime broadcasts events they are hints to look earlier. What bears this owner's label and belongs to no run is
+// removed. While there is no run there is no timer, no call, and after a while no connection.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "cri/client.h"
+#include "runtime/pod_cleaner.h"
+#include "runtime/pod_host.h"
+#include "runtime/pod_run.h"
+#include "task/run_store.h"
+#include "task/runtime.h"
+
+namespace te {
+
+/// Makes the connection when it is needed.
+class CriConnector {
+ public:
+  /// The same one until release(); tells `observer`.
+  virtual cri::Client& connect(cri::RuntimeObserver& observer) = 0;
+  /// Nobody has a call on it. Not called from a handler of the client.
+  virtual void release() = 0;
+
+ protected:
+  ~CriConnector() = default;
+};
+
+class ContainerRuntime final : public Runtime,
+                               public cri::RuntimeObserver,
+                               private PodHost,
+                               private PodCleanerOwner,
+                               private cri::EventHandler,
+                               private cri::Handler<cri::ListContainersResponse>,
+                               private cri::Handler<cri::ListPodSandboxResponse> {
+ public:
+  ContainerRuntime(PodSettings settings, CriConnector& connector, RunStore& store, const Clock& clock, Log& log);
+  ~ContainerRuntime() override;
+  void open(RuntimeEvents& events) { events_ = &events; }
+
+  Result<bool> start(const Task& task, int32_t attempt) override;
+  Result<bool> adopt(const Task& task) override;
+  void stop(const Task& task) override;
+  void sweep(const Task& task) override { stop(task); }
+  void wake(const Task&) override {}
+  /// Containers bear no mark: there is nothing that could be left.
+  void sweep_by_mark(const Task& task) override { events_->on_swept(task.sequence); }
+  uint32_t count_leftovers(const Task&) override { return 0; }
+  Result<void> take_step(const Task& task) override;
+  void empty_trash() override {}
+
+  void tick();
+  /// When tick() is to be called next; kNever: nothing is waited for.
+  MonoNanos next_deadline() const { return next_; }
+
+  /// Some run waits for an answer of the runtime.
+  bool busy() const;
+
+  void on_runtime_up(const cri::VersionResponse& runtime) override;
+  void on_runtime_down(std::string_view why) override;
+
+ private:
+  using Uids = SeenContainers;  ///< the keys alone, in the one kind of map
+
+  cri::Client& client() override;
+  void on_run_step_due(PodRun& run) override;
+  void on_run_changed(PodRun& run) override;
+  void on_run_recorded(PodRun& run) override;
+  void on_run_gone(PodRun& run) override;
+  void wake_at(MonoNanos when) override;
+  void on_clean(PodCleaner& cleaner) override;
+  void on_clean_trouble(PodCleaner& cleaner, std::string_view why) override;
+  void on_container_event(const cri::ContainerEvent& event) override;
+  void on_events_end(const cri::Failure& failure) override;
+  void on_reply(cri::CallId call, cri::Outcome<cri::ListContainersResponse>& outcome) override;
+  void on_reply(cri::CallId call, cri::Outcome<cri::ListPodSandboxResponse>& outcome) override;
+
+  PodRun* find(const Task& task);
+  std::vector<uint64_t> ids() const;
+  void poll();
+  void look_for_orphans();
+  Uids known_uids() const;
+  void remove_orphan(std::string_view uid, const Uids& known);
+  bool idle() const { return runs_.empty() && orphans_.empty(); }
+
+  PodSettings settings_;
+  CriConnector& connector_;
+  RunStore& store_;
+  const Clock& clock_;
+  Log& log_;
+  RuntimeEvents* events_ = nullptr;
+  cri::Client* client_ = nullptr;
+  std::map<uint64_t, std::unique_ptr<PodRun>> runs_;
+  std::vector<std::unique_ptr<PodRun>> graveyard_;              ///< may still be on the stack
+  std::map<std::string, std::unique_ptr<PodCleaner>> orphans_;  ///< by uid
+  std::vector<std::unique_ptr<PodCleaner>> cleaned_;
+  cri::Call poll_call_;
+  cri::Call orphan_call_;
+  cri::Call events_call_;
+  bool events_unsupported_ = false;
+  bool orphans_due_ = true;  ///< once for each agent
+  MonoNanos polled_at_ = 0;
+  MonoNanos not_before_ = 0;
+  MonoNanos idle_since_ = 0;
+  MonoNanos next_ = kNever;
+};
+
+}  // namespace te

@@ -1,0 +1,327 @@
+#include "runtime/pod_run.h"
+
+#include <algorithm>
+
+namespace te {
+
+namespace {
+
+constexpr MonoNanos kLastRenewalDelay = 10 * kSecond;
+constexpr int kMostDoublings = 5;
+constexpr int kWaitShift = 8;
+
+MonoNanos from_micros(WallMicros micros) {
+  constexpr WallMicros kMost = kNever / kMicrosecond / 2;
+  return std::clamp<WallMicros>(micros, 0, kMost) * kMicrosecond;
+}
+
+RunRecord with_pod(RunRecord record) {
+  if (!record.pod) record.pod = PodRecord();
+  return record;
+}
+
+}  // namespace
+
+PodRun::PodRun(const Task& task, RunRecord record, const PodSettings& settings, PodHost& host, RunStore& store,
+               const Clock& clock, Log& log)
+    : task_(task),
+      settings_(settings),
+      host_(host),
+      store_(store),
+      clock_(clock),
+      log_(log),
+      run_(with_pod(std::move(record))),
+      images_(settings, clock, *this),
+      meter_(rec()) {
+  rec().containers.resize(pod().size());
+  live_.resize(pod().size());
+  for (size_t i = 0; i < pod().size(); ++i) {
+    ContainerRecord& one = rec().containers[i];
+    if (one.reason.empty() && !one.ended()) one.reason = reason_to_wait(i);
+  }
+}
+
+PodIdentity PodRun::identity() const {
+  PodIdentity out;
+  out.owner = settings_.owner;
+  out.name = task_.name;
+  out.uid = task_.uid;
+  out.run = run_.attempt;
+  out.attempt = record().attempt;
+  out.log_directory = settings_.data_dir + "/" + task_.name + "/" + std::string(kPodLogsFolder);
+  out.host_network = settings_.host_network;
+  return out;
+}
+
+cri::Labels PodRun::labels() const {
+  return {{std::string(kOwnerLabel), settings_.owner}, {std::string(kUidLabel), std::string(task_.uid.view())}};
+}
+
+std::string_view PodRun::reason_to_wait(size_t index) const {
+  return index > 0 && !pod().init_containers.empty() ? "PodInitializing" : "ContainerCreating";
+}
+
+bool PodRun::any_begun() const {
+  return std::any_of(record().containers.begin(), record().containers.end(),
+                     [](const ContainerRecord& one) { return one.begun; });
+}
+
+/// Nothing runs in it, and nothing will.
+bool PodRun::settled(size_t index) const {
+  const ContainerRecord& one = record().containers[index];
+  return !one.begun || one.ended() || live_[index].given_up;
+}
+
+void PodRun::begin() {
+  set_deadline();
+  publish();
+  advance();
+}
+
+void PodRun::adopt(bool ended) {
+  removing_ = recorded_ = ended;
+  must_look_ = !ended;
+  if (!ended) {
+    for (size_t i = 0; i < live_.size(); ++i) {
+      const ContainerRecord& one = rec().containers[i];
+      live_[i].check = one.begun && !one.ended();
+      if (one.stage == ContainerStage::kRunning) live_[i].running_since = clock_.mono();
+    }
+    set_deadline();
+    publish();
+  }
+  advance();
+}
+
+void PodRun::give_up() { lose("its record can't be read"); }
+
+void PodRun::stop() {
+  if (stopping_) return;
+  stopping_ = true;
+  // What only looks or pulls is given up; what makes something is waited for.
+  if (images_.busy()) images_.cancel();
+  not_before_ = 0;
+  advance();
+}
+
+void PodRun::hurry() {
+  not_before_ = 0;
+  tick();
+}
+
+void PodRun::tick() {
+  if (gone_) return;
+  const MonoNanos now = clock_.mono();
+  if (record().step == PodStep::kStop || recorded_ || end_ || lost_) deadline_ = kNever;
+  if (now >= deadline_) {
+    deadline_ = kNever;
+    log_.info("task has timed out", {{"task", task_.name}});
+    rec().step = PodStep::kStop;
+    images_.cancel();
+    not_before_ = 0;
+    due(Due::kRun);
+  }
+  images_.tick();
+  if (now >= next_stats_) measure();
+  advance();
+  // Whoever wakes us forgets all other times.
+  host_.wake_at(std::min({deadline_, images_.retry_at(), next_stats_}));
+}
+
+void PodRun::due(Due what) {
+  const bool asked = due_ != Due::kNothing;
+  due_ = std::max(due_, what);
+  if (!asked) host_.on_run_step_due(*this);
+}
+
+void PodRun::back_off(MonoNanos delay, std::string_view why) {
+  not_before_ = clock_.mono() + delay;
+  host_.wake_at(not_before_);
+  for (size_t i = 0; i < live_.size(); ++i) {
+    ContainerRecord& one = rec().containers[i];
+    if (one.begun || one.ended()) continue;
+    wait_reason(i, one.reason, cut_text(why));
+    break;
+  }
+}
+
+void PodRun::wait_reason(size_t index, std::string_view reason, std::string message) {
+  ContainerRecord& one = rec().containers[index];
+  if (one.reason == reason && one.message == message) return;
+  one.reason = reason;
+  one.message = std::move(message);
+  publish();
+}
+
+// The wall clock, so that a deadline does not begin anew with the agent.
+void PodRun::set_deadline() {
+  const int64_t seconds = task_.spec.timeout_seconds();
+  if (seconds == 0 || record().step == PodStep::kStop) return;
+  WallMicros from = run_.spawned_at;
+  if (!pod().is_template) {
+    const ContainerRecord& only = record().containers.back();
+    if (only.started_at == 0) return;
+    from = only.started_at;
+  }
+  constexpr int64_t kMostSeconds = kNever / kSecond / 4;
+  const MonoNanos passed = from_micros(clock_.wall() - from);
+  deadline_ = clock_.mono() + std::max<MonoNanos>(0, std::min(seconds, kMostSeconds) * kSecond - passed);
+  host_.wake_at(deadline_);
+}
+
+// What is due next. Called after everything that happens; does nothing while something is under way.
+void PodRun::advance() {
+  if (gone_ || due_ != Due::kNothing || call_.waiting()) return;
+  if (clock_.mono() < not_before_) return host_.wake_at(not_before_);
+  if (removing_) return clean();
+  if (must_look_) return look();
+  if (check_next()) return;
+  if (!record().failure.empty() || stopping_ || record().step == PodStep::kStop) return stop_containers();
+  if (images_.busy()) return;
+  switch (record().step) {
+    case PodStep::kPrepare: return prepare();
+    case PodStep::kRun: return run_next();
+    case PodStep::kStop:
+    case PodStep::kRemoved: return;
+  }
+}
+
+// One way for a stop, the deadline and a failure: what runs is asked to end, and its end is waited for.
+void PodRun::stop_containers() {
+  bool all = true;
+  for (size_t i = 0; i < live_.size(); ++i) {
+    if (settled(i)) continue;
+    all = false;
+    Live& live = live_[i];
+    if (record().containers[i].stage == ContainerStage::kWaiting) return ask(i);
+    if (live.stop.waiting()) continue;
+    live.stop = host_.client().stop_container({record().containers[i].id, task_.spec.grace_seconds()}, *this);
+  }
+  if (!all) return;
+  if (record().step == PodStep::kStop) return end(EndCause::kTimeout);
+  if (!record().failure.empty()) return end(EndCause::kStartError);
+  if (!any_begun()) {  // stopped before anything ran: as if it had never been started
+    removing_ = true;
+    return clean();
+  }
+  const bool ran_all = std::all_of(record().containers.begin(), record().containers.end(),
+                                   [](const ContainerRecord& one) { return one.ended(); });
+  if (ran_all) return end(EndCause::kEnded);
+  rec().failure = "the pod was stopped before all of its containers had run";
+  end(EndCause::kStartError);
+}
+
+void PodRun::on_reply(cri::CallId call, cri::Outcome<cri::StopContainerResponse>& outcome) {
+  for (size_t i = 0; i < live_.size(); ++i) {
+    if (live_[i].stop.id() != call) continue;
+    live_[i].stop.reset();
+    live_[i].check = true;
+    // Cut off, its KILL would never come: it is made again, with what advance() finds.
+    const bool again = outcome.failure && outcome.failure->verdict != cri::Verdict::kGone;
+    if (again) back_off(settings_.tick, outcome.failure->text());
+  }
+  advance();
+}
+
+void PodRun::fail(std::string text) {
+  rec().failure = std::move(text);
+  log_.warning("container task can't be started", {{"task", task_.name}, {"error", record().failure}});
+  advance();
+}
+
+void PodRun::lose(std::string_view why) {
+  log_.warning("container task is lost", {{"task", task_.name}, {"reason", why}});
+  lost_ = true;
+  removing_ = true;
+  advance();
+}
+
+// All of this attempt is removed; then comes the next one.
+void PodRun::renew(std::string_view why) {
+  log_.warning("sandbox is made again", {{"task", task_.name}, {"reason", cut_text(why)}});
+  renewing_ = true;
+  removing_ = true;
+  const MonoNanos delay = std::min(kReservedDelay << std::min(renewals_++, kMostDoublings), kLastRenewalDelay);
+  back_off(delay, why);
+}
+
+void PodRun::end(EndCause cause) {
+  if (end_) return;
+  ExitRecord end;
+  end.cause = cause;
+  end.spawned_at = run_.spawned_at;
+  for (size_t i = 0; i < live_.size(); ++i) {
+    const ContainerRecord& one = record().containers[i];
+    if (!pod().is_init(i) && end.started_at == 0) end.started_at = one.started_at;
+    end.finished_at = std::max(end.finished_at, one.finished_at);
+  }
+  if (end.finished_at == 0) end.finished_at = clock_.wall();
+  end.execed_at = end.started_at;
+  int32_t code = 0;  // of the first that failed, if any
+  for (const ContainerRecord& one : record().containers) code = code != 0 ? code : one.exit_code;
+  end.wait_status = code << kWaitShift;
+  end.pod = record();
+  end_ = std::move(end);
+  due(Due::kEnd);
+}
+
+Result<void> PodRun::take_step() {
+  switch (due_) {
+    case Due::kNothing: return {};
+    case Due::kRun: TRY(store_.write_run(task_, run_, true)); break;
+    case Due::kEnd:
+      TRY(store_.record_end(task_, *end_));
+      end_.reset();
+      recorded_ = true;
+      removing_ = true;
+      break;
+    case Due::kClear:
+      TRY(store_.clear_run(task_));
+      gone_ = true;
+      break;
+  }
+  const bool ended = due_ == Due::kEnd;
+  due_ = Due::kNothing;
+  if (ended) host_.on_run_recorded(*this);
+  if (gone_) return host_.on_run_gone(*this), Result<void>();
+  advance();
+  return {};
+}
+
+void PodRun::clean() {
+  if (!cleaner_)
+    cleaner_.emplace(host_.client(), labels(), task_.spec.grace_seconds(), static_cast<PodCleanerOwner&>(*this));
+  cleaner_->start();
+}
+
+void PodRun::on_clean(PodCleaner&) {
+  complained_ = false;
+  if (renewing_) {
+    renewing_ = removing_ = false;
+    rec().attempt = std::max(record().attempt, highest_attempt_) + 1;
+    rec().sandbox_id.clear();
+    rec().step = PodStep::kPrepare;
+    for (ContainerRecord& one : rec().containers) one.id.clear();
+    return advance();
+  }
+  if (!recorded_ && !lost_) return due(Due::kClear);
+  if (recorded_) {
+    rec().step = PodStep::kRemoved;
+    const Result<void> noted = store_.write_run(task_, run_, false);
+    if (!noted) log_.debug("that all is removed could not be noted", {{"task", task_.name}});
+  }
+  gone_ = true;
+  host_.on_run_gone(*this);
+}
+
+void PodRun::on_clean_trouble(PodCleaner&, std::string_view why) {
+  if (!complained_) {
+    log_.warning("containers can't be removed now; it is tried again",
+                 {{"task", task_.name}, {"error", cut_text(why)}});
+  }
+  complained_ = true;
+  not_before_ = clock_.mono() + settings_.tick;
+  host_.wake_at(not_before_);
+}
+
+}  // namespace te

@@ -1,0 +1,160 @@
+// How a PodRun learns what has become of its containers: from lists, events and, in the end, their status.
+#include <algorithm>
+
+#include "runtime/pod_run.h"
+
+namespace te {
+
+namespace {
+
+constexpr MonoNanos kFirstPoll = 2 * kMillisecond;
+constexpr int64_t kPollShare = 8;  ///< an end is seen after an eighth of the time that the container ran, at the latest
+constexpr MonoNanos kLastStats = 10 * kSecond;
+constexpr int kStartErrorCode = 128;  ///< as runtimes have it
+constexpr int kUnknownCode = 255;
+
+/// Given up by the runtime because nobody waited for the answer any more.
+bool was_cut_off(const cri::ContainerStatus& status) {
+  return status.reason == "StartError" && (status.message.find("context canceled") != std::string::npos ||
+                                           status.message.find("context deadline exceeded") != std::string::npos);
+}
+
+/// containerd and runc first create the task, which runs nothing, and then start it.
+bool proves_no_run(const cri::ContainerStatus& status) {
+  return status.message.find("failed to create containerd task") != std::string::npos;
+}
+
+}  // namespace
+
+MonoNanos PodRun::next_poll() const { return gone_ || recorded_ ? kNever : next_poll_; }
+
+void PodRun::observe(const SeenContainers& containers, MonoNanos asked_at) {
+  const MonoNanos now = clock_.mono();
+  MonoNanos longest = kFirstPoll;
+  bool any = false;
+  for (size_t i = 0; i < live_.size(); ++i) {
+    const ContainerRecord& one = rec().containers[i];
+    if (one.stage != ContainerStage::kRunning || live_[i].running_since > asked_at) continue;
+    const auto at = containers.find(one.id);
+    if (at == containers.end() || at->second->state != cri::ContainerState::kRunning) live_[i].check = true;
+    longest = std::max(longest, (now - live_[i].running_since) / kPollShare);
+    any = true;
+  }
+  if (any) next_poll_ = now + std::min(longest, settings_.tick);
+  advance();
+}
+
+void PodRun::hint(std::string_view container_id) {
+  for (size_t i = 0; i < live_.size(); ++i) {
+    const ContainerRecord& one = rec().containers[i];
+    if (one.id == container_id && one.stage == ContainerStage::kRunning) live_[i].check = true;
+  }
+  advance();
+}
+
+bool PodRun::check_next() {
+  for (size_t i = 0; i < live_.size(); ++i) {
+    if (!live_[i].check || record().containers[i].ended()) continue;
+    ask(i);
+    return true;
+  }
+  return false;
+}
+
+void PodRun::ask(size_t index) {
+  at_ = index;
+  live_[index].check = false;
+  call_ = host_.client().container_status({record().containers[index].id}, *this);
+}
+
+void PodRun::on_reply(cri::CallId, cri::Outcome<cri::ContainerStatusResponse>& outcome) {
+  call_.reset();
+  Live& live = live_[at_];
+  if (outcome.failure) {
+    if (outcome.failure->verdict == cri::Verdict::kGone) return lose("its container is gone");
+    live.check = true;
+    return back_off(settings_.tick, outcome.failure->text());
+  }
+  const cri::ContainerStatus& status = outcome.response.status;
+  switch (status.state) {
+    case cri::ContainerState::kCreated:
+      if (stopping_ || record().step == PodStep::kStop || !record().failure.empty()) {
+        live.given_up = true;
+      } else if (!live.start_error.empty()) {
+        live.given_up = true;
+        return fail(live.start_error);
+      } else {
+        live.sure_created = true;
+      }
+      break;
+    case cri::ContainerState::kRunning: set_running(at_, status); break;
+    case cri::ContainerState::kExited:
+      if (status.exit_code == kUnknownCode && status.reason == "Unknown") return lose("its container ended unseen");
+      if (was_cut_off(status) && !stopping_ && record().step == PodStep::kRun) {
+        return proves_no_run(status) ? start_again(at_) : lose("its start was cut off");
+      }
+      set_ended(at_, status);
+      break;
+    case cri::ContainerState::kUnknown:
+      live.check = true;
+      return back_off(settings_.tick, "the runtime does not know the container's state");
+  }
+  advance();
+}
+
+void PodRun::set_running(size_t index, const cri::ContainerStatus& status) {
+  ContainerRecord& one = rec().containers[index];
+  const MonoNanos now = clock_.mono();
+  if (one.stage == ContainerStage::kRunning) return;
+  one.stage = ContainerStage::kRunning;
+  one.reason.clear();
+  one.message.clear();
+  one.started_at = status.started_at_ns / kMicrosecond;
+  live_[index].running_since = now;
+  next_poll_ = now + kFirstPoll;
+  next_stats_ = now;
+  host_.wake_at(now);
+  set_deadline();
+  publish();
+}
+
+void PodRun::set_ended(size_t index, const cri::ContainerStatus& status) {
+  ContainerRecord& one = rec().containers[index];
+  Live& live = live_[index];
+  one.stage = ContainerStage::kTerminated;
+  one.exit_code = status.exit_code;
+  one.reason = status.reason;
+  one.message = cut_text(status.message);
+  one.started_at = status.started_at_ns / kMicrosecond;
+  one.finished_at = status.finished_at_ns / kMicrosecond;
+  // containerd notes the start after the process has begun, which may then be over.
+  if (one.finished_at != 0) one.started_at = std::min(one.started_at, one.finished_at);
+  live.stop.reset();
+  const bool never_ran = status.reason == "StartError" || status.reason == "ContainerCannotRun" ||
+                         (!live.start_error.empty() && status.exit_code == kStartErrorCode);
+  if (never_ran) {
+    const std::string& text = one.message.empty() ? live.start_error : one.message;
+    rec().failure = text.empty() ? "the container could not be started" : text;
+    if (one.message.empty()) one.message = rec().failure;
+    one.started_at = 0;
+  }
+  publish();
+}
+
+// One after the other, beside everything else; an answer that does not come is not missed.
+void PodRun::measure() {
+  next_stats_ = kNever;
+  if (meter_.waiting() || meter_.unsupported() || recorded_ || gone_) return;
+  for (size_t step = 1; step <= live_.size(); ++step) {
+    const size_t index = (meter_.last() + step) % live_.size();
+    if (record().containers[index].stage != ContainerStage::kRunning) continue;
+    meter_.ask(host_.client(), index);
+    const MonoNanos now = clock_.mono();
+    const MonoNanos delay = std::max(settings_.tick, (now - live_[index].running_since) / kPollShare);
+    next_stats_ = now + std::min(delay, kLastStats);
+    host_.wake_at(next_stats_);
+    return;
+  }
+}
+
+}  // namespace te

@@ -1,0 +1,102 @@
+#include "runtime/pod_volumes.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "sys/fs.h"
+
+namespace te {
+
+namespace {
+
+constexpr unsigned kVolumeMode = 0777;  ///< as the kubelet makes an emptyDir
+constexpr unsigned kGroupVolumeMode = 02777;
+
+Result<void> make_folder(int root, const std::string& path) {
+  Result<void> made = sys::make_dir_at(root, path, 0700);
+  if (!made && made.error().code == EEXIST) return {};
+  return made;
+}
+
+std::string empty_dir(const VolumePlace& place, std::string_view volume) {
+  return std::string(place.task) + "/" + std::string(kVolumesFolder) + "/" + std::string(volume);
+}
+
+Error about(const VolumeMount& mount, std::string_view message) {
+  return invalid("volume \"" + mount.volume + "\": " + std::string(message));
+}
+
+Result<void> check_host_path(const VolumeSpec& volume, const VolumeMount& mount) {
+  if (volume.path_type == VolumeSpec::PathType::kDirectoryOrCreate) {
+    const Result<void> made = sys::make_dirs(volume.host_path);
+    if (!made) return about(mount, made.error().text());
+  }
+  const Result<sys::FileKind> kind = sys::kind_of(AT_FDCWD, volume.host_path);
+  if (!kind) return about(mount, kind.error().text());
+  const bool is_dir = *kind == sys::FileKind::kDirectory;
+  switch (volume.path_type) {
+    case VolumeSpec::PathType::kAny: return {};
+    case VolumeSpec::PathType::kDirectory:
+    case VolumeSpec::PathType::kDirectoryOrCreate:
+      return is_dir ? Result<void>() : about(mount, volume.host_path + " is not a directory");
+    case VolumeSpec::PathType::kFile:
+      return *kind == sys::FileKind::kFile ? Result<void>() : about(mount, volume.host_path + " is not a file");
+    case VolumeSpec::PathType::kSocket:
+      return *kind == sys::FileKind::kSocket ? Result<void>() : about(mount, volume.host_path + " is not a socket");
+  }
+  return {};
+}
+
+Result<std::string> host_path_of(const PodSpec& pod, const VolumeMount& mount, const VolumePlace& place) {
+  const auto named = [&](const auto& volume) { return volume.name == mount.volume; };
+  if (const auto own = std::find_if(pod.volumes.begin(), pod.volumes.end(), named); own != pod.volumes.end()) {
+    switch (own->kind) {
+      case VolumeSpec::Kind::kEmptyDir: return std::string(place.data_dir) + "/" + empty_dir(place, own->name);
+      case VolumeSpec::Kind::kHostPath: TRY(check_host_path(*own, mount)); return own->host_path;
+    }
+  }
+  const auto flag = std::find_if(place.named->begin(), place.named->end(), named);
+  if (flag == place.named->end()) return about(mount, "unknown: --volume does not have it any more");
+  const Result<sys::FileKind> kind = sys::kind_of(AT_FDCWD, flag->path);
+  if (!kind) return about(mount, kind.error().text());
+  return flag->path;
+}
+
+}  // namespace
+
+Result<void> make_pod_folders(const PodSpec& pod, const VolumePlace& place) {
+  const std::string task(place.task);
+  TRY(make_folder(place.root, task + "/" + std::string(kPodLogsFolder)));
+  if (pod.volumes.empty()) return {};
+  TRY(make_folder(place.root, task + "/" + std::string(kVolumesFolder)));
+  for (const VolumeSpec& volume : pod.volumes) {
+    if (volume.kind != VolumeSpec::Kind::kEmptyDir) continue;
+    const std::string path = empty_dir(place, volume.name);
+    TRY(make_folder(place.root, path));
+    const std::optional<uint32_t>& group = pod.security.fs_group;
+    TRY(sys::set_owner_group_at(place.root, path, group, group ? kGroupVolumeMode : kVolumeMode));
+  }
+  return {};
+}
+
+Result<std::vector<cri::Mount>> resolve_mounts(const PodSpec& pod, const ContainerSpec& container,
+                                               const VolumePlace& place) {
+  std::vector<cri::Mount> out;
+  for (const VolumeMount& mount : container.mounts) {
+    cri::Mount added;
+    added.container_path = mount.mount_path;
+    added.host_path = TRY(host_path_of(pod, mount, place));
+    added.readonly = mount.read_only;
+    if (!mount.sub_path.empty()) {
+      const Result<void> made = sys::make_dirs_below(added.host_path, mount.sub_path);
+      if (!made) return about(mount, "subPath " + made.error().text());
+      added.host_path += "/" + mount.sub_path;
+    }
+    out.push_back(std::move(added));
+  }
+  return out;
+}
+
+}  // namespace te

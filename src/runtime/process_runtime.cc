@@ -1,0 +1,295 @@
+#include "runtime/process_runtime.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "runtime/helpers.h"
+#include "runtime/inner_reaper.h"
+#include "runtime/supervisor.h"
+#include "sys/fs.h"
+#include "sys/process.h"
+#include "sys/process_environment.h"
+
+namespace te {
+
+namespace {
+
+constexpr MonoNanos kTrashDelay = 50 * kMillisecond;  ///< many deletions make one unlinker
+constexpr MonoNanos kHelperRetry = 200 * kMillisecond;
+constexpr MonoNanos kTrashPauseMax = 60 * kSecond;  ///< what can't be unlinked now, most likely can't be soon
+constexpr size_t kSweepBatch = 512;
+constexpr uint32_t kLeftoversCounted = 256;  ///< more of them would cost the loop its 5 ms
+constexpr int kNoWatch = -1;
+
+bool ended_well(const std::optional<sys::ChildEnd>& end) {
+  return end && WIFEXITED(end->status) && WEXITSTATUS(end->status) == 0;
+}
+
+}  // namespace
+
+struct ProcessRuntime::Run {
+  Run(uint64_t task, Fd pidfd, int32_t pid, ChildHandler& handler) : id(task), child(std::move(pidfd), pid, handler) {}
+
+  uint64_t id;
+  Child child;
+  int watch_number = kNoWatch;
+};
+
+ProcessRuntime::ProcessRuntime(Reactor& reactor, Log& log, ProcessRuntimeOptions options, BaseEnvironment environment)
+    : reactor_(reactor),
+      log_(log),
+      options_(std::move(options)),
+      environment_(std::move(environment)),
+      helper_timer_(reactor, *this),
+      trash_pause_(kHelperRetry) {}
+
+ProcessRuntime::~ProcessRuntime() = default;
+
+Result<void> ProcessRuntime::open(RuntimeEvents& events) {
+  events_ = &events;
+  Result<Fd> self = options_.sidecar.enabled ? sys::open_self_sealed() : sys::open_self();
+  if (!self && options_.sidecar.enabled) {
+    log_.warning("tasks in the main container can see the agent's own program file: no sealed copy could be made",
+                 {{"error", self.error().text()}});
+    self = sys::open_self();
+  }
+  self_ = TRY(std::move(self));
+  null_ = TRY(sys::open_at(AT_FDCWD, "/dev/null", O_RDWR));
+  TRY(notifier_.open());
+  notifier_watch_ = TRY(reactor_.watch(notifier_.fd(), EPOLLIN, *this));
+  return {};
+}
+
+// The user's limit of inotify watches is no reason to refuse a task: the tick sees its end too, only later.
+int ProcessRuntime::watch_records(const Task& task) {
+  const std::string path = options_.data_dir + "/" + task.name;
+  const Result<int> number = notifier_.add(path.c_str());
+  if (!number) {
+    log_.warning("records are looked at by the tick only", {{"task", task.name}, {"error", number.error().text()}});
+    return kNoWatch;
+  }
+  watched_[*number] = task.sequence;
+  return *number;
+}
+
+void ProcessRuntime::unwatch_records(int number) {
+  if (number == kNoWatch) return;
+  watched_.erase(number);
+  notifier_.remove(number);
+}
+
+// Kept even where it can't be watched: its end is still to be reaped, by whoever adopts it.
+Result<void> ProcessRuntime::hold(const Task& task, Fd pidfd, int32_t pid, int watch_number) {
+  auto run = std::make_unique<Run>(task.sequence, std::move(pidfd), pid, child_handler());
+  run->watch_number = watch_number;
+  Child& child = run->child;
+  runs_[task.sequence] = std::move(run);
+  return child.start(reactor_);
+}
+
+Result<bool> ProcessRuntime::start(const Task& task, int32_t attempt) {
+  const Fd dir = TRY(sys::open_dir_at(options_.root, task.name));
+  if (!TRY(sys::try_flock(dir.get())))
+    return Error{ErrorKind::kSystem, EWOULDBLOCK, "another supervisor holds the task"};
+  const Fd plan =
+      TRY(sys::make_memfd("task-plan", encode_plan(task, attempt, environment_, options_.limits, options_.sidecar)));
+  const std::array<const char*, 3> argv = {kSupervisorName, task.name.c_str(), nullptr};
+  const std::array<const char*, 1> envp = {nullptr};
+  const std::array<sys::FdMap, 5> fds = {{{null_.get(), 0},
+                                          {null_.get(), 1},
+                                          {null_.get(), 2},
+                                          {dir.get(), kSupervisorDirFd},
+                                          {plan.get(), kSupervisorPlanFd}}};
+  const int watch_number = watch_records(task);  // before the supervisor can write anything
+  Result<sys::Spawned> spawned = spawner_.start({self_.get(), argv.data(), envp.data(), fds});
+  if (!spawned) {
+    unwatch_records(watch_number);
+    return std::move(spawned).error();
+  }
+  // From here on it lives, whatever else fails: then it is adopted later.
+  const Result<void> held = hold(task, std::move(spawned->pidfd), spawned->pid, watch_number);
+  if (held) return true;
+  log_.warning("supervisor can't be watched yet", {{"task", task.name}, {"error", held.error().text()}});
+  return false;
+}
+
+Result<bool> ProcessRuntime::adopt(const Task& task) {
+  if (const auto at = runs_.find(task.sequence); at != runs_.end()) {
+    TRY(at->second->child.start(reactor_));
+  } else {
+    if (task.run.supervisor.pid == 0) return false;
+    Fd pidfd = TRY(sys::open_process(task.run.supervisor));
+    if (!pidfd.valid()) return false;
+    TRY(hold(task, std::move(pidfd), task.run.supervisor.pid, watch_records(task)));
+  }
+  events_->on_record(task.sequence);  // what was written before the watch
+  return true;
+}
+
+void ProcessRuntime::signal(const Task& task, int number) {
+  const auto at = runs_.find(task.sequence);
+  if (at == runs_.end()) return;
+  const Result<void> sent = at->second->child.signal(number);
+  if (!sent) log_.error("supervisor can't be signalled", {{"task", task.name}, {"error", sent.error().text()}});
+}
+
+void ProcessRuntime::stop(const Task& task) {
+  signal(task, SIGTERM);
+  wake(task);
+}
+
+void ProcessRuntime::sweep(const Task& task) {
+  signal(task, SIGUSR1);
+  wake(task);
+}
+
+void ProcessRuntime::wake(const Task& task) { signal(task, SIGCONT); }
+
+uint32_t ProcessRuntime::count_leftovers(const Task& task) {
+  const auto at = runs_.find(task.sequence);
+  return at == runs_.end() ? 0 : sys::count_descendants(at->second->child.pid(), kLeftoversCounted, kInnerReaperName);
+}
+
+void ProcessRuntime::on_io(uint32_t) {
+  struct Visitor final : sys::Notifier::Visitor {
+    explicit Visitor(ProcessRuntime& owner) : runtime(owner) {}
+    ProcessRuntime& runtime;
+    void visit(int number, sys::Notifier::Change change, std::string_view name) override {
+      if (change == sys::Notifier::Change::kLost) {
+        for (const auto& [id, run] : runtime.runs_) runtime.events_->on_record(id);
+        return;
+      }
+      const auto at = runtime.watched_.find(number);
+      if (at == runtime.watched_.end()) return;
+      // The end counts when its supervisor has done with it, run.json when it appears. Logs are of no interest here.
+      const bool is_end = name == "exit.json";
+      const bool attributes = change == sys::Notifier::Change::kAttributes;
+      if (is_end && attributes) runtime.events_->on_end(at->second);
+      if (!is_end && !attributes) runtime.events_->on_record(at->second);
+    }
+  } visitor(*this);
+  (void)notifier_.read(visitor);
+}
+
+void ProcessRuntime::on_child_end(Child& child, const std::optional<sys::ChildEnd>& end) {
+  if (&child == sweeper_.get()) {
+    sweeper_.reset();
+    std::vector<Sweep> batch;
+    batch.swap(sweeps_running_);
+    if (ended_well(end)) {
+      for (const Sweep& sweep : batch) events_->on_swept(sweep.id);
+    } else {
+      sweeps_due_.insert(sweeps_due_.end(), batch.begin(), batch.end());
+    }
+    if (!sweeps_due_.empty()) helper_due(reactor_.now() + (ended_well(end) ? 0 : kHelperRetry));
+    return;
+  }
+  if (&child == unlinker_.get()) {
+    unlinker_.reset();
+    MonoNanos pause = kTrashDelay;
+    if (ended_well(end)) {
+      trash_pause_ = kHelperRetry;
+    } else {
+      log_.warning("the trash could not be emptied; it is tried again");
+      trash_due_ = true;
+      pause = std::exchange(trash_pause_, std::min(2 * trash_pause_, kTrashPauseMax));
+    }
+    if (trash_due_) helper_due(reactor_.now() + pause);
+    return;
+  }
+  for (auto at = runs_.begin(); at != runs_.end(); ++at) {
+    if (&at->second->child != &child) continue;
+    const std::unique_ptr<Run> run = std::move(at->second);
+    runs_.erase(at);
+    unwatch_records(run->watch_number);
+    events_->on_supervisor_end(run->id, ended_well(end));
+    return;
+  }
+}
+
+Result<std::unique_ptr<Child>> ProcessRuntime::spawn_helper(const std::vector<const char*>& argv, int dir) {
+  const std::array<const char*, 1> envp = {nullptr};
+  const std::array<sys::FdMap, 4> fds = {{{null_.get(), 0}, {null_.get(), 1}, {null_.get(), 2}, {dir, kUnlinkerDirFd}}};
+  sys::Spawned spawned = TRY(spawner_.start({self_.get(), argv.data(), envp.data(), fds}));
+  auto child = std::make_unique<Child>(std::move(spawned.pidfd), spawned.pid, child_handler());
+  if (Result<void> watching = child->start(reactor_); !watching) {
+    child->abandon();
+    return std::move(watching).error();
+  }
+  return child;
+}
+
+// One timer for both: whoever is due first calls the other one too.
+void ProcessRuntime::helper_due(MonoNanos at) {
+  if (!helper_timer_.armed() || at < helper_timer_.deadline()) helper_timer_.set(at);
+}
+
+void ProcessRuntime::sweep_by_mark(const Task& task) {
+  sweeps_due_.push_back({task.sequence, task.uid});
+  if (!sweeper_) helper_due(0);
+}
+
+void ProcessRuntime::start_sweeper() {
+  const size_t count = std::min(sweeps_due_.size(), kSweepBatch);
+  sweeps_running_.assign(sweeps_due_.begin(), sweeps_due_.begin() + static_cast<ptrdiff_t>(count));
+  std::vector<std::string> uids;
+  for (const Sweep& sweep : sweeps_running_) uids.emplace_back(sweep.uid.view());
+  std::vector<const char*> argv = {kSweeperName};
+  for (const std::string& uid : uids) argv.push_back(uid.c_str());
+  argv.push_back(nullptr);
+  Result<std::unique_ptr<Child>> child = spawn_helper(argv, null_.get());
+  if (!child) {
+    log_.error("sweeper can't be started; it is tried again", {{"error", child.error().text()}});
+    sweeps_running_.clear();
+    helper_due(reactor_.now() + kHelperRetry);
+    return;
+  }
+  sweeper_ = std::move(child).value();
+  sweeps_due_.erase(sweeps_due_.begin(), sweeps_due_.begin() + static_cast<ptrdiff_t>(count));
+}
+
+void ProcessRuntime::empty_trash() {
+  trash_due_ = true;
+  if (!unlinker_) helper_due(reactor_.now() + kTrashDelay);
+}
+
+void ProcessRuntime::start_unlinker() {
+  Result<std::unique_ptr<Child>> child = spawn_helper({kUnlinkerName, nullptr}, options_.trash);
+  if (!child) {
+    log_.error("unlinker can't be started; it is tried again", {{"error", child.error().text()}});
+    helper_due(reactor_.now() + kHelperRetry);
+    return;
+  }
+  unlinker_ = std::move(child).value();
+  trash_due_ = false;
+}
+
+void ProcessRuntime::on_timer() {
+  if (!sweeper_ && !sweeps_due_.empty()) start_sweeper();
+  if (!unlinker_ && trash_due_) start_unlinker();
+}
+
+bool ProcessRuntime::awaits(int32_t pid) const {
+  if (sweeper_ && sweeper_->pid() == pid) return true;
+  if (unlinker_ && unlinker_->pid() == pid) return true;
+  for (const auto& [id, run] : runs_) {
+    if (run->child.watched() && run->child.pid() == pid) return true;
+  }
+  return false;
+}
+
+Result<std::vector<std::string>> living_marks() {
+  struct Collector final : sys::MarkVisitor {
+    std::vector<std::string> uids;
+    void visit(int, std::string_view value) override { uids.emplace_back(value); }
+  } collector;
+  TRY(sys::visit_marked(kRunMark, collector));
+  return std::move(collector.uids);
+}
+
+}  // namespace te

@@ -1,0 +1,92 @@
+// ProcessRuntime: tasks as processes of this machine, each under its supervisor.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/log.h"
+#include "reactor/child.h"
+#include "reactor/reactor.h"
+#include "runtime/plan.h"
+#include "sys/notify.h"
+#include "sys/spawn.h"
+#include "task/runtime.h"
+
+namespace te {
+
+struct ProcessRuntimeOptions {
+  std::string data_dir;  ///< absolute
+  int root = -1;         ///< the same, open; borrowed
+  int trash = -1;        ///< its .trash; borrowed
+  PlanLimits limits{};
+  SidecarOptions sidecar{};
+};
+
+class ProcessRuntime final : public Runtime, private IoHandler, private TimerHandler, private ChildHandler {
+ public:
+  ProcessRuntime(Reactor& reactor, Log& log, ProcessRuntimeOptions options, BaseEnvironment environment);
+  ~ProcessRuntime() override;
+  Result<void> open(RuntimeEvents& events);
+
+  Result<bool> start(const Task& task, int32_t attempt) override;
+  Result<bool> adopt(const Task& task) override;
+  void stop(const Task& task) override;
+  void sweep(const Task& task) override;
+  void wake(const Task& task) override;
+  void sweep_by_mark(const Task& task) override;
+  uint32_t count_leftovers(const Task& task) override;
+  void empty_trash() override;
+
+  size_t supervisors() const { return runs_.size(); }
+  /// Whether that process is a supervisor or helper of ours, whose end is waited for.
+  bool awaits(int32_t pid) const;
+
+ private:
+  struct Run;
+
+  void on_io(uint32_t events) override;
+  void on_timer() override;
+  ChildHandler& child_handler() { return *this; }
+  void on_child_end(Child& child, const std::optional<sys::ChildEnd>& end) override;
+  Result<void> hold(const Task& task, Fd pidfd, int32_t pid, int watch_number);
+  int watch_records(const Task& task);
+  void unwatch_records(int number);
+  void signal(const Task& task, int number);
+  Result<std::unique_ptr<Child>> spawn_helper(const std::vector<const char*>& argv, int dir);
+  void helper_due(MonoNanos at);
+  void start_sweeper();
+  void start_unlinker();
+
+  Reactor& reactor_;
+  Log& log_;
+  ProcessRuntimeOptions options_;
+  BaseEnvironment environment_;
+  RuntimeEvents* events_ = nullptr;
+  Fd self_;
+  Fd null_;
+  sys::Spawner spawner_;
+  sys::Notifier notifier_;
+  Watch notifier_watch_;
+  Timer helper_timer_;
+  std::unordered_map<uint64_t, std::unique_ptr<Run>> runs_;
+  std::unordered_map<int, uint64_t> watched_;  ///< notifier's number to task
+
+  struct Sweep {
+    uint64_t id;
+    Uid uid;
+  };
+  std::vector<Sweep> sweeps_due_;
+  std::vector<Sweep> sweeps_running_;
+  std::unique_ptr<Child> sweeper_;
+  std::unique_ptr<Child> unlinker_;
+  bool trash_due_ = false;
+  MonoNanos trash_pause_;  ///< after the next failure; it doubles
+};
+
+/// The uids of all tasks of which some process is seen alive.
+Result<std::vector<std::string>> living_marks();
+
+}  // namespace te

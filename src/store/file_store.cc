@@ -1,0 +1,284 @@
+#include "store/file_store.h"
+
+#include <cerrno>
+
+#include "base/size.h"
+#include "store/log_bound.h"
+#include "sys/atomic_file.h"
+#include "sys/clock.h"
+#include "sys/fs.h"
+
+namespace te {
+
+namespace {
+
+/// Times a durable write, whichever way its function returns.
+class DurableWrite {
+ public:
+  explicit DurableWrite(Histogram& histogram) : histogram_(histogram), begin_(sys::mono_now()) {}
+  DurableWrite(const DurableWrite&) = delete;
+  DurableWrite& operator=(const DurableWrite&) = delete;
+  ~DurableWrite() { histogram_.add(sys::mono_now() - begin_); }
+
+ private:
+  Histogram& histogram_;
+  MonoNanos begin_;
+};
+
+bool missing(const Error& error) { return error.kind == ErrorKind::kSystem && error.code == ENOENT; }
+
+Result<Fd> folder(int root, std::string_view name) {
+  const Result<void> made = sys::make_dir_at(root, name, 0700);
+  if (!made && made.error().code != EEXIST) return made.error();
+  return sys::open_dir_at(root, name);
+}
+
+std::string in(std::string_view name, std::string_view file) {
+  std::string path(name);
+  path += '/';
+  path += file;
+  return path;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileStore>> FileStore::open(std::string_view data_dir, const Clock& clock, Log& log) {
+  TRY(sys::make_dirs(data_dir));
+  std::unique_ptr<FileStore> store(new FileStore(clock, log));
+  store->root_ = TRY(sys::open_at(AT_FDCWD, data_dir, O_RDONLY | O_DIRECTORY));
+  const int root = store->root_.get();
+  store->lock_ = TRY(sys::open_at(root, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (!TRY(sys::try_record_lock(store->lock_.get()))) {
+    return Error{ErrorKind::kConflict, 0, "another task-executor uses the data directory " + std::string(data_dir)};
+  }
+  store->new_ = TRY(folder(root, ".new"));
+  store->next_ = TRY(folder(root, ".next"));
+  store->trash_ = TRY(folder(root, ".trash"));
+  store->quarantine_ = TRY(folder(root, ".quarantine"));
+  TRY(sys::sync(root));
+  return store;
+}
+
+Result<void> FileStore::identify(Task& task) {
+  TRY(sys::random_hex(task.uid.digits.data(), task.uid.digits.size()));
+  task.sequence = next_sequence_++;
+  if (task.accepted_at == 0) task.accepted_at = clock_.wall();
+  return {};
+}
+
+// The space in which the end will be recorded, and that postStop has begun. Not synced: as long as the machine is up it
+// is there, and after a power loss recovery takes it again.
+Result<void> FileStore::reserve_space(int dir, const Task& task) {
+  const auto take = [dir](std::string_view name, size_t size) -> Result<void> {
+    const Fd file = TRY(sys::open_at(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+    return sys::reserve(file.get(), size);
+  };
+  const bool big = task.spec.process.pre_start != nullptr || task.spec.pod != nullptr;
+  TRY(take("exit.tmp", big ? kExitRecordWithHookMax : kExitRecordMax));
+  return task.spec.process.post_stop != nullptr ? take(kPostStopReserve, kExitRecordMax) : Result<void>();
+}
+
+// .new/<uid>/ complete, task.json durable.
+Result<void> FileStore::write_new(const Task& task) {
+  const std::string_view uid = task.uid.view();
+  TRY(sys::make_dir_at(new_.get(), uid, 0700));
+  const Fd dir = TRY(sys::open_dir_at(new_.get(), uid));
+  TRY(reserve_space(dir.get(), task));
+  const Fd file = TRY(sys::open_at(dir.get(), "task.json", O_WRONLY | O_CREAT | O_EXCL, 0600));
+  TRY(sys::write_all(file.get(), encode_task_file(task)));
+  TRY(sys::sync(file.get()));
+  return sys::sync(dir.get());
+}
+
+// A failed creation leaves nothing behind, not even its space.
+void FileStore::remove_new(const Task& task) {
+  const std::string uid(task.uid.view());
+  for (const std::string_view file : {std::string_view("exit.tmp"), kPostStopReserve, std::string_view("task.json")})
+    (void)sys::unlink_at(new_.get(), in(uid, file)).ok();
+  (void)sys::remove_dir_at(new_.get(), uid).ok();
+}
+
+Result<void> FileStore::create(Task& task, Place place) {
+  const DurableWrite timed(durable_);
+  Result<void> written = write_new(task);
+  if (written) written = sys::rename_at(new_.get(), task.uid.view(), parent_of(place), task.name);
+  if (!written) {
+    remove_new(task);
+    return written;
+  }
+  written = sys::sync(parent_of(place));
+  if (!written) (void)sys::rename_at(parent_of(place), task.name, trash_.get(), task.uid.view()).ok();
+  return written;
+}
+
+Result<void> FileStore::replace_next(Task& next, const Task& old) {
+  const DurableWrite timed(durable_);
+  Result<void> written = write_new(next);
+  if (written) written = sys::exchange_at(new_.get(), next.uid.view(), next_.get(), next.name);
+  if (!written) {
+    remove_new(next);
+    return written;
+  }
+  written = sys::sync(next_.get());
+  if (!written && sys::exchange_at(new_.get(), next.uid.view(), next_.get(), next.name)) {
+    remove_new(next);
+    return written;
+  }
+  // Where there is no way back what stands there is what is told. The old one stands in .new now; should it stay there,
+  // the next agent finds it as rubbish.
+  (void)sys::rename_at(new_.get(), next.uid.view(), trash_.get(), old.uid.view()).ok();
+  return {};
+}
+
+Result<void> FileStore::mark_deleted(Task& task) {
+  const DurableWrite timed(durable_);
+  const Result<Fd> dir = sys::open_dir_at(root_.get(), task.name);
+  if (!dir && (missing(dir.error()) || dir.error().code == ENOTDIR)) {
+    task.deleted_at = clock_.wall();
+    return {};
+  }
+  if (!dir) return dir.error();
+  Result<void> renamed = sys::rename_at(dir->get(), "task.json", dir->get(), "deleted.json");
+  // Missing: an earlier try got as far as the rename.
+  if (!renamed && !(missing(renamed.error()) && sys::exists_at(dir->get(), "deleted.json"))) return renamed;
+  TRY(sys::sync(dir->get()));
+  task.deleted_at = clock_.wall();
+  return {};
+}
+
+Result<void> FileStore::discard(const Task& task, Place place) {
+  const DurableWrite timed(durable_);
+  const int parent = parent_of(place);
+  Result<void> moved = sys::rename_at(parent, task.name, trash_.get(), task.uid.view());
+  if (!moved && missing(moved.error()) && place == Place::kNext && stands_live(task)) {
+    return discard(task, Place::kLive);  // promote() has come to its rename, and no further
+  }
+  // Missing: moved before and not synced, or taken away by somebody. Either way the name is free.
+  if (!moved && !missing(moved.error())) return moved;
+  return sys::sync(parent);
+}
+
+bool FileStore::stands_live(const Task& task) {
+  const Result<Fd> dir = sys::open_dir_at(root_.get(), task.name);
+  if (!dir) return false;
+  const Result<std::unique_ptr<Task>> found = read_task(dir->get(), task.name);
+  return found.ok() && (*found)->uid == task.uid;
+}
+
+Result<void> FileStore::promote(const Task& task) {
+  const DurableWrite timed(durable_);
+  Result<void> moved = sys::rename_at(next_.get(), task.name, root_.get(), task.name);
+  if (!moved && !(missing(moved.error()) && sys::exists_at(root_.get(), task.name))) return moved;
+  TRY(sys::sync(root_.get()));
+  return sys::sync(next_.get());
+}
+
+Result<void> FileStore::record_lost(const Task& task, const ExitRecord& end) {
+  const DurableWrite timed(durable_);
+  const Fd dir = TRY(sys::open_dir_at(root_.get(), task.name));
+  // The lock is the right to write: with it in hand no supervisor can be about to record another end.
+  if (!TRY(sys::try_flock(dir.get())))
+    return Error{ErrorKind::kSystem, EWOULDBLOCK, "lock of the lost task " + task.name};
+  return sys::fill_reserved(dir.get(), "exit.tmp", "exit.json", encode_exit(end));
+}
+
+Result<void> FileStore::record_end(const Task& task, const ExitRecord& end) { return record_lost(task, end); }
+
+Result<void> FileStore::write_run(const Task& task, const RunRecord& run, bool durable) {
+  const std::string text = encode_run(run);
+  const Fd dir = TRY(sys::open_dir_at(root_.get(), task.name));
+  if (!durable) return sys::write_atomic(dir.get(), "run.tmp", "run.json", text, false);
+  const DurableWrite timed(durable_);
+  return sys::write_atomic(dir.get(), "run.tmp", "run.json", text, true);
+}
+
+Result<std::string> FileStore::owner() {
+  std::string digits(Uid().digits.size(), '0');
+  const Result<sys::ReadSize> read = sys::read_file_at(root_.get(), ".owner", buffer_, kKiB, 0);
+  if (read) {
+    digits = buffer_.substr(0, read->size);
+    if (!Uid::from(digits).empty()) return digits;
+    return Error{ErrorKind::kCorrupt, 0, "the data directory's .owner"};
+  }
+  if (!missing(read.error())) return read.error();
+  TRY(sys::random_hex(digits.data(), digits.size()));
+  TRY(sys::write_atomic(root_.get(), ".owner.tmp", ".owner", digits, true));
+  return digits;
+}
+
+Result<void> FileStore::clear_run(const Task& task) {
+  const DurableWrite timed(durable_);
+  const Fd dir = TRY(sys::open_dir_at(root_.get(), task.name));
+  Result<void> removed = sys::unlink_at(dir.get(), "run.json");
+  if (!removed && !missing(removed.error())) return removed;
+  return sys::sync(dir.get());
+}
+
+template <class T>
+Result<std::optional<T>> FileStore::read_record(const Task& task, std::string_view file,
+                                                Result<T> (*decode)(JsonParser&, PaddedText)) {
+  constexpr size_t kRecordLimit = 64 * kKiB;
+  const Result<sys::ReadSize> read =
+      sys::read_file_at(root_.get(), in(task.name, file), buffer_, kRecordLimit, kJsonPadding);
+  if (!read) {
+    if (missing(read.error())) return std::optional<T>();
+    return read.error();
+  }
+  return std::optional<T>(TRY(decode(parser_, PaddedText{buffer_.data(), read->size})));
+}
+
+Result<std::optional<RunRecord>> FileStore::read_run(const Task& task) {
+  return read_record<RunRecord>(task, "run.json", decode_run);
+}
+
+Result<std::optional<ExitRecord>> FileStore::read_exit(const Task& task) {
+  return read_record<ExitRecord>(task, "exit.json", decode_exit);
+}
+
+bool FileStore::exit_is_durable(const Task& task) {
+  return sys::is_known_durable(root_.get(), in(task.name, "exit.json"));
+}
+
+Result<void> FileStore::make_exit_durable(const Task& task) {
+  const DurableWrite timed(durable_);
+  const Fd dir = TRY(sys::open_dir_at(root_.get(), task.name));
+  return sys::sync(dir.get());
+}
+
+Result<bool> FileStore::unlocked(const Task& task) {
+  const Fd dir = TRY(sys::open_dir_at(root_.get(), task.name));
+  return sys::try_flock(dir.get());
+}
+
+void FileStore::bound_logs(const Task& task, int64_t max_bytes) {
+  const auto bound = [&](std::string_view file, LogKind kind) {
+    const Result<Fd> log = sys::open_regular_at(root_.get(), in(task.name, file), O_RDWR);
+    if (!log) return;
+    const Result<void> bounded = bound_log(log->get(), max_bytes, kind);
+    if (!bounded) log_.warning("log can't be bounded", {{"task", task.name}, {"error", bounded.error().text()}});
+  };
+  if (task.spec.pod != nullptr) {
+    const PodSpec& pod = task.spec.pod->pod;
+    for (size_t i = 0; i < pod.size(); ++i) bound(pod_log_file(pod.container(i).name), LogKind::kEntries);
+    return;
+  }
+  for (const std::string_view file : {"stdout.log", "stderr.log", "prestart.log", "poststop.log"}) {
+    bound(file, LogKind::kText);
+  }
+}
+
+Result<void> FileStore::probe() {
+  const Fd file = TRY(sys::open_at(root_.get(), ".probe", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  const DurableWrite timed(durable_);
+  Result<void> written = sys::write_all(file.get(), std::string(kExitRecordMax, '\0'));
+  if (written) written = sys::sync(file.get());
+  (void)sys::unlink_at(root_.get(), ".probe").ok();
+  return written;
+}
+
+bool FileStore::trash_is_empty() const {
+  const Result<std::vector<sys::DirEntry>> entries = sys::list_dir(trash_.get());
+  return entries.ok() && entries->empty();
+}
+
+}  // namespace te

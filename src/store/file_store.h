@@ -1,0 +1,96 @@
+// FileStore: tasks as directories, state as files that appear by rename (protocol.md has files, steps and windows).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/histogram.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "codec/state_file.h"
+#include "sys/fd.h"
+#include "task/manager.h"
+#include "task/run_store.h"
+#include "task/store.h"
+
+namespace te {
+
+/// Older changes the kernel has written out by itself: ext4 takes 5 s, xfs 30 s.
+constexpr WallMicros kWrittenBack = 60'000'000;
+
+class FileStore final : public Store, public RunStore {
+ public:
+  /// Makes the directory and its folders where missing, and takes its lock for the life of the store.
+  /// kConflict: another agent has it.
+  static Result<std::unique_ptr<FileStore>> open(std::string_view data_dir, const Clock& clock, Log& log);
+
+  /// All tasks on disk, and what it says of them is durable. Rubbish of unfinished creations goes to the trash, what
+  /// can't be read to the quarantine.
+  Result<std::vector<Recovered>> scan();
+
+  Result<void> identify(Task& task) override;
+  Result<void> create(Task& task, Place place) override;
+  Result<void> replace_next(Task& next, const Task& old) override;
+  Result<void> mark_deleted(Task& task) override;
+  Result<void> discard(const Task& task, Place place) override;
+  Result<void> promote(const Task& task) override;
+  Result<void> record_lost(const Task& task, const ExitRecord& end) override;
+  Result<void> clear_run(const Task& task) override;
+  Result<std::string> owner() override;
+  Result<void> write_run(const Task& task, const RunRecord& run, bool durable) override;
+  Result<void> record_end(const Task& task, const ExitRecord& end) override;
+  Result<std::optional<RunRecord>> read_run(const Task& task) override;
+  Result<std::optional<ExitRecord>> read_exit(const Task& task) override;
+  bool exit_is_durable(const Task& task) override;
+  Result<void> make_exit_durable(const Task& task) override;
+  Result<bool> unlocked(const Task& task) override;
+  void bound_logs(const Task& task, int64_t max_bytes) override;
+
+  /// Whether a task could be created now, as far as space and rights go.
+  Result<void> probe();
+
+  int root() const { return root_.get(); }
+  int trash() const { return trash_.get(); }
+  bool trash_is_empty() const;
+
+  /// Time spent in durable writes, and their histogram.
+  MonoNanos durable_time() const { return durable_.sum; }
+  const Histogram& durable_writes() const { return durable_; }
+
+ private:
+  FileStore(const Clock& clock, Log& log) : clock_(clock), log_(log) {}
+  static Result<void> reserve_space(int dir, const Task& task);
+  Result<void> write_new(const Task& task);
+  void remove_new(const Task& task);
+  int parent_of(Place place) const { return place == Place::kLive ? root_.get() : next_.get(); }
+  Result<std::unique_ptr<Task>> read_task(int dir, std::string_view name);
+  Result<void> scan_folder(int folder, Place place, std::vector<Recovered>& out);
+  void reserve_again(int dir, const Task& task);
+  Result<void> confirm(int dir, const Task& task);
+  Result<void> confirm_rest();
+  bool is_removed(const Task& task);
+  bool stands_live(const Task& task);
+  void quarantine(int folder, const std::string& name, std::string_view why);
+  /// For reading small state files; one at a time.
+  template <class T>
+  Result<std::optional<T>> read_record(const Task& task, std::string_view file,
+                                       Result<T> (*decode)(JsonParser&, PaddedText));
+
+  const Clock& clock_;
+  Log& log_;
+  Fd root_;
+  Fd new_;
+  Fd next_;
+  Fd trash_;
+  Fd quarantine_;
+  Fd lock_;
+  uint64_t next_sequence_ = 1;
+  size_t confirmed_ = 0;  ///< directories synced by the scan
+  Histogram durable_;
+  JsonParser parser_;
+  std::string buffer_;
+};
+
+}  // namespace te

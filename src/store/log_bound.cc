@@ -1,0 +1,98 @@
+#include "store/log_bound.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/size.h"
+#include "base/text.h"
+#include "sys/fs.h"
+
+namespace te {
+
+namespace {
+
+constexpr int64_t kBlock = 4096;
+constexpr size_t kLongestEntry = 64 * kKiB;
+constexpr std::string_view kElisionBegin = "\n[... ";
+constexpr std::string_view kElisionEnd = " bytes left out ...]\n";
+
+/// What an earlier cut has left at `at`: the length of its line, and how many bytes it stands for.
+struct Elision {
+  int64_t line = 0;
+  int64_t bytes = 0;
+};
+
+Elision elision_at(int fd, int64_t at, std::string_view begin) {
+  std::string text(64, '\0');
+  const Result<size_t> read = sys::read_at(fd, text.data(), text.size(), at);
+  if (!read) return {};
+  text.resize(*read);
+  const size_t end = text.find(kElisionEnd);
+  if (!text.starts_with(begin) || end == std::string::npos) return {};
+  const std::optional<int64_t> bytes = parse_int(std::string_view(text).substr(begin.size(), end - begin.size()));
+  if (!bytes) return {};
+  return {static_cast<int64_t>(end + kElisionEnd.size()), *bytes};
+}
+
+/// Behind the next line's end; `from` where none is near.
+Result<int64_t> next_line(int fd, int64_t from) {
+  std::string text(kLongestEntry, '\0');
+  text.resize(TRY(sys::read_at(fd, text.data(), text.size(), from)));
+  const size_t end = text.find('\n');
+  return end == std::string::npos ? from : from + static_cast<int64_t>(end) + 1;
+}
+
+bool no_holes(const Error& error) { return error.code == EOPNOTSUPP || error.code == ENOSYS || error.code == ENODEV; }
+
+}  // namespace
+
+Result<void> bound_log(int fd, int64_t max_bytes, LogKind kind) {
+  const int64_t allocated = TRY(sys::allocated_size(fd));
+  const int64_t size = TRY(sys::file_size(fd));
+  const int64_t half = max_bytes / 2;
+  const bool tells_none = allocated == 0 && size > max_bytes;  // as some file systems do
+  if (allocated <= max_bytes && !tells_none) return {};
+  const int64_t from = (half + kBlock - 1) / kBlock * kBlock;
+  const int64_t to = (size - half) / kBlock * kBlock;
+  if (from >= to) return tells_none ? cut_log(fd, max_bytes, kind) : Result<void>();
+  Result<void> punched = sys::punch_hole(fd, from, to);
+  if (!punched && no_holes(punched.error())) return cut_log(fd, max_bytes, kind);
+  return punched;
+}
+
+Result<void> cut_log(int fd, int64_t max_bytes, LogKind kind) {
+  std::string_view begin = kElisionBegin;
+  if (kind == LogKind::kText) begin.remove_prefix(1);  // a line may be cut in two; an entry is ended
+  const int64_t head = max_bytes / 2;
+  int64_t size = TRY(sys::file_size(fd));
+  if (size <= max_bytes) return {};
+  const Elision before = elision_at(fd, head, begin);
+  const int64_t spare = std::min(kBlock, (max_bytes - head) / 2);  // not at once again
+  int64_t tail = std::max(head + before.line, size - (max_bytes - head) + spare);
+  if (kind == LogKind::kEntries) tail = TRY(next_line(fd, tail));
+  std::string text(begin);
+  append_int(text, tail - head - before.line + before.bytes);
+  text += kElisionEnd;
+  int64_t from = tail;
+  int64_t to = head;
+  // Again for what came while it was being copied, until nothing did.
+  while (from < size) {
+    const size_t line = text.size();
+    text.resize(line + static_cast<size_t>(size - from));
+    const size_t read = TRY(sys::read_at(fd, text.data() + line, text.size() - line, from));
+    if (read == 0) break;
+    text.resize(line + read);
+    TRY(sys::write_all_at(fd, text, to));
+    from += static_cast<int64_t>(read);
+    to += static_cast<int64_t>(text.size());
+    text.clear();
+    size = TRY(sys::file_size(fd));
+  }
+  TRY(sys::write_all_at(fd, text, to));
+  return sys::truncate(fd, to + static_cast<int64_t>(text.size()));
+}
+
+}  // namespace te

@@ -1,0 +1,23 @@
+#include <cerrno>
+
+#include "sys/fs.h"
+
+namespace te::sys {
+
+Result<void> make_dirs(std::string_view path) {
+  std::string_view above = path.starts_with('/') ? "/" : ".";
+  for (size_t end = 1; end <= path.size(); ++end) {
+    if (end < path.size() && path[end] != '/') continue;
+    const std::string_view part = path.substr(0, end);
+    Result<void> made = make_dir_at(AT_FDCWD, part, 0700);
+    if (!made && made.error().code != EEXIST) return made;
+    if (made) {
+      const Fd parent = TRY(open_at(AT_FDCWD, above, O_RDONLY | O_DIRECTORY));
+      TRY(sync(parent.get()));
+    }
+    above = part;
+  }
+  return {};
+}
+
+}  // namespace te::sys

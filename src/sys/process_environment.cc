@@ -1,0 +1,113 @@
+#include "sys/process_environment.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <vector>
+
+#include "base/size.h"
+#include "sys/clock.h"
+#include "sys/fs.h"
+#include "sys/process.h"
+
+namespace te::sys {
+
+namespace {
+
+/// More than exec(2) takes (three quarters of 8 MiB for arguments and environment together).
+constexpr size_t kEnvironmentLimit = 8 * kMiB;
+constexpr MonoNanos kExecPatience = 50 * kMillisecond;
+
+std::optional<int32_t> pid_of(std::string_view name) {
+  int32_t pid = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+  if (error != std::errc{} || end != name.data() + name.size()) return std::nullopt;
+  return pid;
+}
+
+/// A leader that has ended shows nothing; its other threads still have the memory.
+Result<std::string_view> read_environment_of_threads(int proc, std::string& buffer) {
+  const Fd threads = TRY(open_at(proc, "task", O_RDONLY | O_DIRECTORY));
+  for (const DirEntry& entry : TRY(list_dir(threads.get()))) {
+    const Result<ReadSize> read = read_file_at(threads.get(), entry.name + "/environ", buffer, kEnvironmentLimit, 0);
+    if (read && read->size > 0) return std::string_view(buffer.data(), read->size);
+  }
+  return std::string_view();
+}
+
+enum class Look : uint8_t { kDone, kAgain };
+
+/// Held first and looked at afterwards, so that what was seen is of the process that is signalled.
+Look look_for_mark(int proc_root, int32_t pid, std::string_view name, std::string& buffer, MarkVisitor& visitor) {
+  const Result<Fd> pidfd = open_pidfd(pid);
+  const Result<Fd> process = open_at(proc_root, std::to_string(pid), O_PATH | O_DIRECTORY);
+  if (!pidfd || !process) return Look::kDone;
+  Result<std::string_view> environment = read_environment(process->get(), buffer);
+  if (!environment && environment.error().code == ESRCH) environment = std::string_view();  // it has no memory now
+  if (!environment) return Look::kDone;  // gone, or not ours to look at
+  if (environment->empty()) {
+    const std::optional<ProcStat> stat = read_stat(pid);
+    if (!stat || stat->kernel_thread || stat->dead()) return Look::kDone;
+    if (stat->threads > 1) environment = read_environment_of_threads(process->get(), buffer);
+    if (!environment) return Look::kDone;
+    if (environment->empty()) return stat->environment_end == 0 ? Look::kAgain : Look::kDone;
+  }
+  if (const auto value = value_in_environment(*environment, name)) visitor.visit(pidfd->get(), *value);
+  return Look::kDone;
+}
+
+}  // namespace
+
+std::optional<std::string_view> value_in_environment(std::string_view environment, std::string_view name) {
+  while (!environment.empty()) {
+    const std::string_view item = environment.substr(0, environment.find('\0'));
+    environment.remove_prefix(std::min(environment.size(), item.size() + 1));
+    if (item.size() > name.size() && item.starts_with(name) && item[name.size()] == '=') {
+      return item.substr(name.size() + 1);
+    }
+  }
+  return std::nullopt;
+}
+
+Result<std::string_view> read_environment(int proc, std::string& buffer) {
+  const size_t size = TRY(read_file_at(proc, "environ", buffer, kEnvironmentLimit, 0)).size;
+  return std::string_view(buffer.data(), size);
+}
+
+Result<void> visit_environments(FunctionRef<void(int32_t pid, std::string_view environment)> visit) {
+  const Fd proc = TRY(open_at(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY));
+  std::string buffer;
+  for (const DirEntry& entry : TRY(list_dir(proc.get()))) {
+    const std::optional<int32_t> pid = pid_of(entry.name);
+    if (!pid) continue;
+    const Result<Fd> process = open_at(proc.get(), entry.name, O_PATH | O_DIRECTORY);
+    if (!process) continue;
+    const Result<std::string_view> environment = read_environment(process->get(), buffer);
+    if (environment) visit(*pid, *environment);  // else it has gone, is not ours to read, or a thread of the kernel
+  }
+  return {};
+}
+
+Result<void> visit_marked(std::string_view name, MarkVisitor& visitor) {
+  const Fd proc = TRY(open_at(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY));
+  const int32_t self = ::getpid();
+  std::string buffer;
+  std::vector<int32_t> unclear;
+  for (const DirEntry& entry : TRY(list_dir(proc.get()))) {
+    const std::optional<int32_t> pid = pid_of(entry.name);
+    if (!pid || *pid == self) continue;
+    if (look_for_mark(proc.get(), *pid, name, buffer, visitor) == Look::kAgain) unclear.push_back(*pid);
+  }
+  const MonoNanos until = mono_now() + kExecPatience;
+  while (!unclear.empty() && mono_now() < until) {
+    ::poll(nullptr, 0, 1);
+    std::erase_if(unclear,
+                  [&](int32_t pid) { return look_for_mark(proc.get(), pid, name, buffer, visitor) == Look::kDone; });
+  }
+  return {};
+}
+
+}  // namespace te::sys

@@ -1,0 +1,50 @@
+// What a program finds out about itself and the place where it was started.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace te::sys {
+
+struct OpenFileLimits {
+  uint64_t soft;
+  uint64_t hard;
+};
+/// Raises the soft limit of open files to the hard one; answers what it was before (getrlimit(2)).
+OpenFileLimits raise_open_file_limit();
+
+/// `path` behind the working directory, unless it begins with '/'.
+Result<std::string> absolute_path(std::string_view path);
+
+/// What Prometheus' client libraries tell of a process.
+struct ProcessFigures {
+  int64_t cpu_us = 0;
+  int64_t resident_bytes = 0;
+  int64_t virtual_bytes = 0;
+  int64_t open_fds = 0;
+  int64_t max_fds = 0;
+  int64_t started_at_us = 0;  ///< wall clock
+};
+/// Of the caller; what can't be found out is 0.
+ProcessFigures process_figures();
+
+/// Whether standard error is the journal's stream (JOURNAL_STREAM, systemd.exec(5)).
+bool stderr_is_journal();
+
+/// Writes if that can be done without waiting; bytes that a full pipe does not take are dropped.
+void write_now(int fd, std::string_view bytes);
+
+/// Whether a descriptor is a terminal's.
+bool is_terminal(int fd);
+
+/// The caller's environment, NULL-terminated.
+const char* const* environment();
+const char* environment_value(const char* name);
+
+/// For a process that lives long and is small: free memory goes back to the kernel early.
+void keep_heap_small();
+
+}  // namespace te::sys

@@ -1,0 +1,88 @@
+#include "sys/small_wait.h"
+
+#include <link.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <cerrno>
+
+#include "sys/clock.h"
+#include "sys/raw_call.h"
+#include "sys/signals.h"
+
+namespace te::sys {
+
+namespace {
+
+struct Range {
+  uintptr_t start;
+  size_t size;
+};
+struct Ranges {
+  std::array<Range, 8> items;
+  size_t count = 0;
+};
+
+/// What the program never writes to.
+Ranges program_pages() {
+  Ranges out{};
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  const auto* headers = reinterpret_cast<const ElfW(Phdr)*>(::getauxval(AT_PHDR));
+  const size_t count = headers != nullptr ? ::getauxval(AT_PHNUM) : 0;
+  const auto page = static_cast<uintptr_t>(::getauxval(AT_PAGESZ));
+  uintptr_t base = 0;  // where a position-independent program was put
+  for (size_t i = 0; i < count; ++i) {
+    if (headers[i].p_type == PT_PHDR) base = reinterpret_cast<uintptr_t>(headers) - headers[i].p_vaddr;
+  }
+  for (size_t i = 0; i < count && out.count < out.items.size(); ++i) {
+    if (headers[i].p_type != PT_LOAD || (headers[i].p_flags & PF_W) != 0) continue;
+    const uintptr_t start = (base + headers[i].p_vaddr) / page * page;
+    out.items[out.count++] = {start, base + headers[i].p_vaddr + headers[i].p_memsz - start};
+  }
+  return out;
+}
+
+#if defined(TE_HAS_RAW_CALL)
+// No call to a function elsewhere: it would bring the pages around that one back, 64 KiB at a time.
+[[gnu::noinline]] long drop_and_wait(const Ranges& ranges, const sigset_t& set, const timespec* timeout) {
+  constexpr size_t kKernelSetSize = 8;
+  for (size_t i = 0; i < ranges.count; ++i) {
+    raw_call(SYS_madvise, ranges.items[i].start, ranges.items[i].size, MADV_DONTNEED);
+  }
+  return raw_call(SYS_rt_sigtimedwait, reinterpret_cast<uintptr_t>(&set), 0, reinterpret_cast<uintptr_t>(timeout),
+                  kKernelSetSize);
+}
+#else
+long drop_and_wait(const Ranges&, const sigset_t& set, const timespec* timeout) {
+  drop_program_pages();
+  const int signal = ::sigtimedwait(&set, nullptr, timeout);
+  return signal > 0 ? signal : -errno;
+}
+#endif
+
+}  // namespace
+
+void drop_program_pages() {
+  const Ranges ranges = program_pages();
+  for (size_t i = 0; i < ranges.count; ++i) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    ::madvise(reinterpret_cast<void*>(ranges.items[i].start), ranges.items[i].size, MADV_DONTNEED);
+  }
+}
+
+int wait_signal_small(const sigset_t& set, MonoNanos deadline) {
+  timespec timeout{};
+  if (deadline != kNever) {
+    const MonoNanos left = deadline - mono_now();
+    if (left <= 0) return wait_signal(set, deadline);
+    timeout.tv_sec = left / kSecond;
+    timeout.tv_nsec = left % kSecond;
+  }
+  const long signal = drop_and_wait(program_pages(), set, deadline == kNever ? nullptr : &timeout);
+  if (signal > 0) return static_cast<int>(signal);
+  return signal == -EINTR ? wait_signal(set, deadline) : 0;
+}
+
+}  // namespace te::sys

@@ -1,0 +1,53 @@
+// Store: what the manager needs of the disk. Implemented in store/ on files; in memory by the tests.
+//
+// Every call that changes something has made it durable when it returns without an error, and costs one "durable
+// write" of the loop's budget. Order and crash windows: protocol.md.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "base/result.h"
+#include "task/record.h"
+#include "task/task.h"
+
+namespace te {
+
+/// Where a new task stands: under its own name, or as the successor of the one that has the name and is being deleted.
+enum class Place : uint8_t { kLive, kNext };
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  /// A new identity: uid, sequence, accepted_at (and nothing on disk yet).
+  virtual Result<void> identify(Task& task) = 0;
+  virtual Result<void> create(Task& task, Place place) = 0;
+  /// In one step `next` takes the successor's place from `old`, which goes to the trash.
+  virtual Result<void> replace_next(Task& next, const Task& old) = 0;
+  /// The mark of deletion; sets deleted_at. A directory that has been taken away by hand needs none.
+  virtual Result<void> mark_deleted(Task& task) = 0;
+  /// Out of its place and into the trash: the name is free.
+  virtual Result<void> discard(const Task& task, Place place) = 0;
+  /// The successor moves to the live place.
+  virtual Result<void> promote(const Task& task) = 0;
+  /// The end of a run whose supervisor died without a record; only when nothing holds the directory's lock.
+  virtual Result<void> record_lost(const Task& task, const ExitRecord& end) = 0;
+  /// Before a lost run is started once more.
+  virtual Result<void> clear_run(const Task& task) = 0;
+
+  /// Nothing when there is no such record (yet). kSystem: it can't be told now whether there is one; any other error:
+  /// there is one, and it is broken for good.
+  virtual Result<std::optional<RunRecord>> read_run(const Task& task) = 0;
+  virtual Result<std::optional<ExitRecord>> read_exit(const Task& task) = 0;
+  /// Whether the end that can be read is known to be durable: a supervisor that is just writing it may not have got so
+  /// far, and one that was killed never will.
+  virtual bool exit_is_durable(const Task& task) = 0;
+  virtual Result<void> make_exit_durable(const Task& task) = 0;
+  /// No supervisor holds the directory's lock.
+  virtual Result<bool> unlocked(const Task& task) = 0;
+  /// Keep stdout.log and stderr.log under `max_bytes` each, head and tail.
+  virtual void bound_logs(const Task& task, int64_t max_bytes) = 0;
+};
+
+}  // namespace te

@@ -1,0 +1,189 @@
+"""Processes, files and clients that do not do what is expected of them: nobody may hang for it, and nothing may live on."""
+
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import unittest
+
+from agent import AgentTest, IS_ROOT, SLOW, alive, eventually, guide, kill_pid, process_state, read_all, state_of
+
+# The leader's thread ends, another one goes on: /proc shows a zombie that is none.
+LEADERLESS = r"""
+import ctypes, os, signal, threading, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    threading.Thread(target=lambda: time.sleep(1000)).start()
+    print('up', os.getpid(), flush=True)
+    ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+class Stubborn(AgentTest):
+    def leaderless(self, agent, name):
+        agent.create(guide(name, sys.executable, "-c", LEADERLESS, terminationGracePeriodSeconds=0))
+        pid = int(eventually(lambda: agent.output(name), 10, "up").split()[1])
+        eventually(lambda: process_state(pid) == "Z", 5, "a leader that looks like a zombie")
+        return pid
+
+    @staticmethod
+    def has_threads(pid):
+        """More than the dead leader, which its parent may not have reaped."""
+        try:
+            return len(os.listdir(f"/proc/{pid}/task")) > 1
+        except FileNotFoundError:
+            return False
+
+    def test_process_without_its_leader_dies_with_the_delete(self):
+        agent = self.agent()
+        pid = self.leaderless(agent, "a")
+        self.assertEqual(agent.ended("a")["exitCode"], 0)
+        agent.delete("a")
+        agent.gone("a")
+        self.assertFalse(self.has_threads(pid))
+
+    @unittest.skipUnless(IS_ROOT, "NEEDS ROOT: to see who supervises")
+    def test_process_without_its_leader_is_swept_by_its_mark(self):
+        agent = self.agent("--on-lost=fail")
+        pid = self.leaderless(agent, "a")
+        agent.ended("a")
+        supervisor = agent.supervisor_of("a")
+        kill_pid(supervisor)
+        eventually(lambda: not alive(supervisor), 5)
+        agent.delete("a")
+        agent.gone("a")
+        eventually(lambda: not self.has_threads(pid), 5, "none of its threads lives")
+
+    @unittest.skipUnless(IS_ROOT, "NEEDS ROOT: to see who supervises")
+    def test_process_that_is_always_in_exec_is_swept_by_its_mark(self):
+        agent = self.agent("--on-lost=fail")
+        script = os.path.join(self.scratch(), "again")
+        with open(script, "w", encoding="utf-8") as f:
+            f.write("#!/bin/sh\nexec \"$0\"\n")
+        os.chmod(script, 0o755)
+        for n in range(5):
+            name = f"t{n}"
+            agent.create(guide(name, "sh", "-c", f"setsid {script} & exit 0"))
+            uid = agent.uid(name)
+            agent.ended(name)
+            kill_pid(agent.supervisor_of(name))
+            agent.delete(name)
+            agent.gone(name)
+            self.assert_no_trace(agent, uid)
+
+    @unittest.skipUnless(IS_ROOT, "NEEDS ROOT: to see who supervises")
+    def test_huge_environment_hides_no_mark(self):
+        agent = self.agent("--on-lost=fail")
+        fill = "import os,resource;resource.setrlimit(resource.RLIMIT_STACK,(1<<26,1<<26));" \
+               "os.environ.update({'X%d'%i:'x'*100000 for i in range(48)});" \
+               "os.setsid() if os.fork()==0 else os._exit(0);print('up',flush=True);os.execvp('sleep',['sleep','1000'])"
+        agent.create(guide("a", sys.executable, "-c", fill))
+        uid = agent.uid("a")
+        agent.ended("a")
+        eventually(lambda: "sleep" in agent.describe(agent.all_processes_with_mark(uid)), 10, "the sleeper")
+        kill_pid(agent.supervisor_of("a"))
+        agent.delete("a")
+        agent.gone("a")
+        self.assert_no_trace(agent, uid)
+
+    @unittest.skipUnless(IS_ROOT, "NEEDS ROOT: a lease on a file of another user")
+    def test_exec_that_hangs_can_be_deleted(self):
+        # Somebody has a lease on the program: exec waits, as it would for a file system that is gone.
+        agent = self.agent()
+        program = os.path.join(self.scratch(), "program")
+        shutil.copy("/bin/true", program)
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        with open(program, "rb+") as f:
+            fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            agent.create(guide("a", program))
+            eventually(lambda: os.path.exists(os.path.join(agent.data_dir, "a", "run.json")), 5, "begun")
+            began = time.monotonic()
+            agent.delete("a")
+            agent.gone("a")
+            self.assertLess(time.monotonic() - began, 3 * SLOW)
+            fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+    def test_task_that_stops_its_supervisor(self):
+        agent = self.agent()
+        agent.create(guide("a", "sh", "-c", "kill -STOP $PPID; exit 5"))
+        self.assertEqual(agent.ended("a")["exitCode"], 5)
+        agent.create(guide("b", "sh", "-c", "kill -STOP $PPID; sleep 1000"))
+        eventually(lambda: state_of(agent.task("b"))[0] == "running", 10, "running all the same")
+        agent.delete("b")
+        agent.gone("b")
+
+    def test_directory_taken_away_by_hand(self):
+        agent = self.agent()
+        agent.run("a", "true")
+        shutil.rmtree(os.path.join(agent.data_dir, "a"))
+        self.assertEqual(agent.post("/setTasks", []).status, 200)
+        agent.gone("a")
+
+    def test_log_that_is_a_fifo_now(self):
+        agent = self.agent()
+        agent.run("a", "echo", "out")
+        log = os.path.join(agent.data_dir, "a", "stdout.log")
+        os.unlink(log)
+        os.mkfifo(log)
+        self.assertGreaterEqual(agent.get("/tasks/a/logs", timeout=5).status, 400)
+        self.assertEqual(agent.get("/health", timeout=5).status, 200)
+
+
+class Clients(AgentTest):
+    def test_names_that_lead_to_loopback(self):
+        agent = self.agent()
+        for host in ("evil.example", "evil.example:5758", "localhost.evil.example", "127.0.0.1.evil.example"):
+            self.assert_error(agent.get("/getTasks", headers={"Host": host}), 403)
+        for host in ("localhost", "agent", "LOCALHOST:5758", "127.0.0.1", "10.1.2.3:80", "[::1]:5758", ""):
+            self.assertEqual(agent.get("/getTasks", headers={"Host": host}).status, 200, host)
+
+    def test_readyz_for_everybody_holds_nobody_up(self):
+        agent = self.agent()
+        request = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n" * 400
+        before = self.durable_writes(agent)
+        sock = agent.raw(request)
+        answers = threading.Thread(target=self.count_answers, args=(sock, 400))
+        answers.start()
+        answers.join(20 * SLOW)
+        self.assertFalse(answers.is_alive())
+        sock.close()
+        self.assertLess(self.durable_writes(agent) - before, 20)
+
+    @staticmethod
+    def durable_writes(agent):
+        for line in agent.get("/metrics").text.splitlines():
+            if line.startswith("task_executor_store_write_seconds_count"):
+                return int(float(line.split()[1]))
+        raise AssertionError("no such figure in /metrics")
+
+    @staticmethod
+    def count_answers(sock, count):
+        data = b""
+        while data.count(b"HTTP/1.1 200") < count:
+            data += sock.recv(65536)
+
+    def test_long_lists_come_in_pieces(self):
+        agent = self.agent("--max-concurrent-tasks=1")
+        names = [f"t{n}" for n in range(600)]
+        answer = agent.post("/setTasks", [guide(name, "sleep", "1000") for name in names])
+        self.assertEqual([t["name"] for t in answer.json()], names)
+        agent.wait_state("t0", "running")
+        listed = agent.get("/getTasks")
+        self.assertEqual([t["name"] for t in listed.json()], names)
+        self.assertEqual(listed.headers.get("Transfer-Encoding"), "chunked")
+        self.assertEqual(agent.get("/tasks").json(), listed.json())
+
+    def test_half_closed_long_poll_gets_its_answer(self):
+        agent = self.agent()
+        agent.create(guide("a", "sleep", "1000"))
+        agent.wait_state("a", "running")
+        sock = agent.raw(b"GET /tasks/a?wait=terminated&timeout=60s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        eventually(lambda: "task_executor_http_connections" in agent.get("/metrics").text, 5)
+        sock.shutdown(1)
+        answer = read_all(sock)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK"), answer)
+        self.assertIn(b'"running"', answer)

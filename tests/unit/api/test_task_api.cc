@@ -1,0 +1,258 @@
+#include "api/task_api.h"
+
+#include "../codec/specs.h"
+#include "http_client.h"
+
+using namespace te;
+using test::Client;
+using test::Served;
+using test::Tidy;
+
+namespace {
+
+struct FakeReadiness final : Readiness {
+  Result<void> ready() override {
+    if (why.empty()) return {};
+    return invalid(why);
+  }
+  const Histogram& loop_turns() const override { return turns; }
+  const Histogram& durable_writes() const override { return turns; }
+  size_t supervisors() const override { return 0; }
+  std::optional<RuntimeFigures> container_runtime() const override { return std::nullopt; }
+  std::string why;
+  Histogram turns;
+};
+
+/// The API over a manager on a fake disk, behind a real server.
+struct Api {
+  explicit Api(TaskApiOptions options = {}) : api(std::move(options), readiness, clock), served({}, &api) {
+    clock.now = sys::mono_now();  // the server's deadlines are real ones
+    manager = std::make_unique<Manager>(ManagerOptions{}, store, runtime, api, clock, log);
+    api.bind(*manager, served.server, served.reactor);
+    served.step = [this] { return !held && manager->step(); };
+  }
+
+  /// Method, path and perhaps a body; "STATUS BODY" with the head in `head`.
+  std::string ask(std::string_view what, std::string_view body = "", std::string_view headers = "") {
+    Client client(served);
+    send(client, what, body, headers);
+    const std::string answer = client.answer();
+    const size_t end = answer.find("\r\n\r\n");
+    if (end == std::string::npos) return answer;
+    head = answer.substr(0, end + 2);
+    return answer.substr(9, 3) + " " + answer.substr(end + 4);
+  }
+  static void send(Client& client, std::string_view what, std::string_view body = "", std::string_view headers = "") {
+    std::string text(what);
+    text += " HTTP/1.1\r\nHost: x\r\n";
+    text += headers;
+    if (!body.empty()) text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
+    client.send(text + "\r\n" + std::string(body));
+  }
+  /// What a supervisor does.
+  void end(std::string_view name, int code) {
+    fake::Dir& dir = store.live.at(std::string(name));
+    RunRecord run;
+    run.supervisor = {100, 1};
+    run.process = {101, 1};
+    run.started_at = run.execed_at = clock.wall();
+    dir.run = run;
+    ExitRecord end;
+    end.wait_status = code << 8;
+    end.finished_at = clock.wall();
+    dir.exit = end;
+    dir.locked = dir.marked = false;
+    manager->on_record(dir.sequence);
+    manager->on_supervisor_end(dir.sequence, true);
+  }
+
+  fake::Journal journal;
+  fake::FakeClock clock;
+  fake::NullSink sink;
+  Log log{sink, clock};
+  fake::FakeStore store{journal, clock};
+  fake::FakeRuntime runtime{journal, store};
+  FakeReadiness readiness;
+  TaskApi api;
+  Served served;
+  std::unique_ptr<Manager> manager;
+  std::string head;
+  bool held = false;  ///< the manager has no turn
+};
+
+constexpr std::string_view kTask = R"({"name":"t","process":{"command":["x"]}})";
+constexpr std::string_view kOther = R"({"name":"t","process":{"command":["y"]}})";
+constexpr std::string_view kNew =
+    R"({"name":"t","process":{"command":["x"]},"processStatus":{"waiting":{"reason":"Initialized"}}})";
+
+bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Tidy, "api: create, again, differently, get, list, delete") {
+  Api api;
+  CHECK(api.ask("POST /tasks", kTask) == "201 " + std::string(kNew));
+  CHECK(api.ask("POST /tasks", kTask).starts_with("200 "));
+  CHECK(api.ask("POST /tasks", kOther).starts_with("409 {\"code\":\"Conflict\""));
+  CHECK(api.ask("GET /tasks/t").starts_with("200 {\"name\":\"t\""));
+  CHECK(api.ask("GET /getTasks").starts_with("200 [{\"name\":\"t\""));
+  CHECK(api.ask("GET /tasks") == api.ask("GET /getTasks"));
+  CHECK(api.ask("DELETE /tasks/t") == "204 ");
+  CHECK(api.ask("DELETE /tasks/unknown") == "204 ");
+  CHECK(api.ask("GET /tasks/unknown").starts_with("404 {\"code\":\"Not Found\""));
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: the durable write comes before the answer") {
+  Api api;
+  api.held = true;
+  Client client(api.served);
+  Api::send(client, "POST /tasks", kTask);
+  CHECK(api.served.until([&] { return api.served.server.requests_served() == 1; }));
+  for (int i = 0; i < 10; ++i) REQUIRE(api.served.reactor.turn(false));
+  client.take();
+  CHECK(client.received().empty());
+  api.held = false;
+  CHECK(client.answer().starts_with("HTTP/1.1 201 "));
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: a set, what it leaves alone, and what it replaces") {
+  Api api;
+  CHECK(api.ask("POST /setTasks", "[" + std::string(kTask) + "]") == "200 [" + std::string(kNew) + "]");
+  CHECK(api.ask("POST /setTasks", "[" + std::string(kOther) + "]").starts_with("200 "));
+  CHECK(has(api.head, "\r\nWarning: 299 - \""));
+  CHECK(has(api.ask("GET /tasks/t"), "[\"x\"]"));
+  CHECK(has(api.ask("POST /setTasks?onSpecChange=replace", "[" + std::string(kOther) + "]"), "[\"y\"]"));
+  CHECK(has(api.ask("GET /tasks/t"), "[\"y\"]"));
+  CHECK(api.ask("POST /setTasks?onSpecChange=maybe", "[]") ==
+        R"(400 {"code":"Bad Request","message":"onSpecChange: must be keep or replace"})");
+  CHECK(api.ask("POST /setTasks", "null").starts_with("400 "));
+  CHECK(has(api.ask("GET /tasks/t"), "[\"y\"]"));  // a bad set has changed nothing
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: a long poll ends with the task, the deletion or its time") {
+  Api api;
+  REQUIRE(api.ask("POST /tasks", kTask).starts_with("201 "));
+  Client waits(api.served);
+  Client too(api.served);
+  Api::send(waits, "GET /tasks/t?wait=terminated&timeout=87600h");
+  Api::send(too, "GET /tasks/t?wait=terminated");
+  CHECK(api.served.until([&] { return api.served.server.requests_served() == 3; }));
+  CHECK(api.served.until([&] { return api.runtime.starts.size() == 1; }));
+  waits.take();
+  CHECK(waits.received().empty());
+  api.end("t", 3);
+  CHECK(has(waits.answer(), "\"exitCode\":3"));
+  CHECK(has(too.answer(), "\"exitCode\":3"));
+  CHECK(has(api.ask("GET /tasks/t?wait=terminated"), "\"exitCode\":3"));  // at once
+  REQUIRE(api.ask("POST /tasks", R"({"name":"u","process":{"command":["x"]}})").starts_with("201 "));
+  CHECK(api.ask("GET /tasks/u?wait=terminated&timeout=0").starts_with("200 {\"name\":\"u\""));
+  CHECK(api.ask("GET /tasks/u?wait=running").starts_with("400 "));
+  CHECK(api.ask("GET /tasks/u?wait=terminated&timeout=soon").starts_with("400 "));
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: a client that leaves its long poll does no harm") {
+  Api api;
+  REQUIRE(api.ask("POST /tasks", kTask).starts_with("201 "));
+  {
+    Client leaves(api.served);
+    Api::send(leaves, "GET /tasks/t?wait=terminated");
+    CHECK(api.served.until([&] { return api.served.server.requests_served() == 2; }));
+  }
+  CHECK(api.served.until([&] { return api.served.server.connections() == 0; }));
+  api.end("t", 0);
+  CHECK(has(api.ask("GET /tasks/t"), "Succeeded"));
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: paths, names and methods that are not to be had") {
+  Api api;
+  CHECK(api.ask("GET /nowhere").starts_with("404 "));
+  CHECK(api.ask("GET /tasks/t/nowhere").starts_with("404 "));
+  for (const char* path : {"/tasks/", "/tasks/..", "/tasks/%2e%2e", "/tasks/.lock", "/tasks/a%2fb", "/tasks/-a"}) {
+    CAPTURE(std::string(path));
+    CHECK(api.ask("GET " + std::string(path)).starts_with("400 "));
+    CHECK(api.ask("DELETE " + std::string(path)).starts_with("400 "));
+  }
+  const std::pair<const char*, const char*> wrong[] = {
+      {"DELETE /tasks", "GET, HEAD, POST"},   {"PUT /setTasks", "POST"},       {"POST /getTasks", "GET, HEAD"},
+      {"POST /tasks/t", "GET, HEAD, DELETE"}, {"POST /health", "GET, HEAD"},   {"POST /tasks/t/logs", "GET, HEAD"},
+      {"POST /metrics", "GET, HEAD"},         {"DELETE /version", "GET, HEAD"}};
+  for (const auto& one : wrong) {
+    CAPTURE(std::string(one.first));
+    CHECK(api.ask(one.first).starts_with("405 "));
+    CHECK(has(api.head, "\r\nAllow: " + std::string(one.second) + "\r\n"));
+  }
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: requests of web pages are refused everywhere") {
+  Api api;
+  for (const char* path : {"GET /health", "GET /tasks", "GET /readyz"}) {
+    CHECK(api.ask(path, "", "Origin: http://localhost\r\n").starts_with("403 "));
+    CHECK(api.ask(path, "", "Origin: null\r\n").starts_with("403 "));
+    CHECK(api.ask(path, "", "sec-fetch-site: same-origin\r\n").starts_with("403 "));
+    CHECK(api.ask(path, "", "Sec-Fetch-Site: none\r\n").starts_with("200 "));
+  }
+  CHECK(api.ask("POST /tasks", kTask, "Origin: http://x\r\n").starts_with("403 "));
+  CHECK(api.ask("GET /getTasks") == "200 []");
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: the token is asked for everywhere but for health and readiness") {
+  const test::TempDir dir;
+  dir.write("token", "sesame");
+  TaskApiOptions options;
+  options.token = std::move(TokenFile::open(dir.path("token"))).value();
+  options.version_json = "{}";
+  Api api(std::move(options));
+  CHECK(api.ask("GET /health") == R"(200 {"status":"healthy"})");
+  CHECK(api.ask("GET /readyz").starts_with("200 "));
+  for (const char* what : {"GET /tasks", "GET /tasks/t", "GET /metrics", "GET /version", "GET /nowhere"}) {
+    CHECK(api.ask(what).starts_with("401 "));
+    CHECK(has(api.head, "\r\nWWW-Authenticate: Bearer\r\n"));
+    CHECK(api.ask(what, "", "Authorization: Bearer wrong\r\n").starts_with("401 "));
+    CHECK(!api.ask(what, "", "Authorization: Bearer sesame\r\n").starts_with("401 "));
+  }
+  CHECK(api.ask("POST /tasks", kTask).starts_with("401 "));
+  CHECK(api.ask("GET /tasks", "", "Authorization: Bearer sesame\r\n") == "200 []");
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: a full disk is 507 and leaves nothing; readiness says why") {
+  Api api;
+  api.store.fail(fake::Call::kCreate);
+  CHECK(api.ask("POST /tasks", kTask).starts_with("507 {\"code\":\"Insufficient Storage\""));
+  CHECK(api.ask("GET /getTasks") == "200 []");
+  api.readiness.why = "the disk is full";
+  CHECK(api.ask("GET /readyz") == R"(503 {"code":"Service Unavailable","message":"the disk is full"})");
+  CHECK(api.ask("GET /health").starts_with("200 "));
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: unknown fields and parameters are named in warnings") {
+  Api api;
+  CHECK(api.ask("POST /tasks?dryRun=1", R"({"name":"t","proces":1,"process":{"command":["x"]}})").starts_with("201 "));
+  CHECK(has(api.head, "\r\nWarning: 299 - \"unknown field \\\"proces\\\"\"\r\n"));
+  CHECK(has(api.head, "\r\nWarning: 299 - \"unknown query parameter \\\"dryRun\\\"\"\r\n"));
+  CHECK(api.ask("GET /tasks/t?color=1").starts_with("200 "));
+  CHECK(has(api.head, "unknown query parameter \\\"color\\\""));
+  CHECK(api.ask("GET /tasks/t?a=%zz").starts_with("400 "));
+  CHECK(api.ask("GET /tasks/t").starts_with("200 "));
+  CHECK(!has(api.head, "Warning"));
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: logs, with what may be asked of them") {
+  const test::TempDir dir;
+  dir.make_dir("t");
+  dir.write("t/stdout.log", "1\n2\n");
+  dir.write("t/stderr.log", "e\n");
+  TaskApiOptions options;
+  options.data_root = dir.fd();
+  Api api(std::move(options));
+  CHECK(api.ask("GET /tasks/t/logs").starts_with("404 "));
+  REQUIRE(api.ask("POST /tasks", kTask).starts_with("201 "));
+  CHECK(api.ask("GET /tasks/t/logs") == "200 1\n2\ne\n");
+  CHECK(api.ask("GET /tasks/t/logs?stream=stdout&tail=1") == "200 2\n");
+  CHECK(api.ask("GET /tasks/t/logs?stream=stderr") == "200 e\n");
+  CHECK(api.ask("GET /tasks/t/logs?since=2,2") == "200 2\n");
+  CHECK(api.ask("GET /tasks/t/logs?since=2&stream=stdout") == "200 2\n");
+  for (const char* bad : {"stream=all", "tail=-1", "tail=x", "since=1", "since=-1,0", "container=c"}) {
+    CAPTURE(std::string(bad));
+    CHECK(api.ask("GET /tasks/t/logs?" + std::string(bad)).starts_with("400 "));
+  }
+}

@@ -1,0 +1,74 @@
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "ctl/client.h"
+#include "ctl/output.h"
+
+using namespace te;
+using namespace te::ctl;
+
+TEST_CASE("a table is as wide as its widest field") {
+  Table table({"A", "LONG", "C"});
+  table.add({"123", "x", ""});
+  table.add({"1", "123456", "z"});
+  CHECK(table.text() == "A    LONG    C\n123  x\n1    123456  z\n");
+}
+
+TEST_CASE("rows of both wire forms") {
+  const Result<std::vector<TaskRow>> rows = read_rows(
+      R"([{"name":"a","spec":{"process":{"command":["x"]}},"status":{"state":{"terminated":{"exitCode":3,"signal":1,)"
+      R"("reason":"Failed","message":"m","startedAt":"s","finishedAt":"f"}},"usage":{"userCpuMs":1}}},)"
+      R"({"name":"b","process":{"command":["x"]},"processStatus":{"running":{"startedAt":"t"}},)"
+      R"("deletionTimestamp":"d"},{"name":"c","status":{"state":{"waiting":{"reason":"Queued"}},"pid":7}}])");
+  REQUIRE(rows);
+  REQUIRE(rows->size() == 3);
+  const TaskRow& a = rows->at(0);
+  CHECK(a.ended());
+  CHECK(a.exit_code == 3);
+  CHECK(a.reason == "Failed");
+  CHECK(a.message == "m");
+  CHECK(a.started == "s");
+  CHECK(a.finished == "f");
+  CHECK(rows->at(1).state == "running");
+  CHECK(rows->at(1).deleting);
+  CHECK_FALSE(rows->at(1).exit_code.has_value());
+  CHECK(rows->at(2).reason == "Queued");
+  CHECK(rows->at(2).pid == 7);
+  CHECK(read_rows(R"({"name":"one"})")->size() == 1);
+  CHECK_FALSE(read_rows("[1]").ok());
+  CHECK_FALSE(read_rows("{").ok());
+  CHECK(task_table(*rows) ==
+        "NAME  STATE             REASON  EXIT  STARTED  FINISHED\n"
+        "a     terminated        Failed  3     s        f\n"
+        "b     running,deleting                t\n"
+        "c     waiting           Queued\n");
+}
+
+TEST_CASE("elements of an array as they were written") {
+  const std::vector<std::string_view> none = array_elements(" [ ] ");
+  CHECK(none.empty());
+  const std::vector<std::string_view> some = array_elements(R"( [ {"a":[1,2],"b":"],[\"},"} ,[3], 4,"x,y" ] )");
+  REQUIRE(some.size() == 4);
+  CHECK(some[0] == R"({"a":[1,2],"b":"],[\"},"})");
+  CHECK(some[1] == "[3]");
+  CHECK(some[2] == "4");
+  CHECK(some[3] == R"("x,y")");
+}
+
+TEST_CASE("the message of an error, or whatever came") {
+  CHECK(error_message(R"({"code":"Not Found","message":"there is no task"})") == "there is no task");
+  CHECK(error_message("<html>") == "<html>");
+  CHECK(error_message(R"({"code":"x"})") == R"({"code":"x"})");
+}
+
+TEST_CASE("addresses of servers") {
+  CHECK(address_of("http://127.0.0.1:5758") == "127.0.0.1:5758");
+  CHECK(address_of("http://localhost:5758/") == "localhost:5758");
+  CHECK(address_of("[::1]:80") == "[::1]:80");
+  CHECK(address_of("unix:/run/x.sock") == "unix:/run/x.sock");
+  CHECK(address_of("unix:///run/x.sock") == "unix:/run/x.sock");
+  std::string out;
+  append_escaped(out, "a-Z.9_~/ %\xC3");
+  CHECK(out == "a-Z.9_~%2F%20%25%C3");
+}

@@ -1,0 +1,257 @@
+// The runtime with real supervisors and helpers: the test program is them, under their names (main.cc).
+#include "runtime/process_runtime.h"
+
+#include <sys/prctl.h>
+
+#include <functional>
+
+#include "../codec/specs.h"
+#include "../support.h"
+#include "../task/fakes.h"
+#include "store/file_store.h"
+#include "sys/process_environment.h"
+
+using namespace te;
+using test::Tidy;
+
+namespace {
+
+/// All signals blocked, as the agent has them, and as they were before at the end.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::sigprocmask(SIG_SETMASK, &all, &before_);
+  }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  ~SignalsBlocked() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+struct Events final : RuntimeEvents {
+  void on_record(uint64_t id) override { records.insert(id); }
+  void on_end(uint64_t id) override { records.insert(id); }
+  void on_supervisor_end(uint64_t id, bool clean) override { (clean ? ended : crashed).insert(id); }
+  void on_swept(uint64_t id) override { swept.insert(id); }
+  void on_step_due(uint64_t) override {}
+  void on_pod(uint64_t, const PodRecord&) override {}
+  std::multiset<uint64_t> records;
+  std::multiset<uint64_t> ended;
+  std::multiset<uint64_t> crashed;
+  std::multiset<uint64_t> swept;
+};
+
+/// A store and a runtime on a directory of their own.
+struct Machine {
+  Machine() : reactor(std::move(Reactor::create()).value()) {
+    store = std::move(FileStore::open(dir.path(), clock, log)).value();
+    boot();
+  }
+  /// The runtime of the next agent: supervisors live on.
+  void boot() {
+    runtime.reset();
+    const char* const environment[] = {"PATH=/bin:/usr/bin", nullptr};
+    runtime = std::make_unique<ProcessRuntime>(
+        reactor, log, ProcessRuntimeOptions{dir.path(), store->root(), store->trash(), {1024, 4096}},
+        BaseEnvironment(environment));
+    REQUIRE(runtime->open(events));
+  }
+  Task create(std::string name, std::string_view script) {
+    Task task;
+    task.name = std::move(name);
+    task.spec = fake::spec_of("sh");
+    task.spec.process.args.add("-c");
+    task.spec.process.args.add(script);
+    task.spec.process.grace_seconds = 0;
+    REQUIRE(store->identify(task));
+    REQUIRE(store->create(task, Place::kLive));
+    return task;
+  }
+  template <class Condition>
+  bool until(Condition condition) {
+    return test::eventually([&] {
+      REQUIRE(reactor.turn(false));
+      return condition();
+    });
+  }
+  bool runs(const Task& task) {
+    return until([&] {
+      const Result<std::optional<RunRecord>> run = store->read_run(task);
+      return run && *run && (*run)->execed_at != 0;
+    });
+  }
+  bool ends(const Task& task) {
+    return until([&] { return events.ended.contains(task.sequence); });
+  }
+  ExitRecord end_of(const Task& task) {
+    const Result<std::optional<ExitRecord>> end = store->read_exit(task);
+    REQUIRE(end);
+    REQUIRE(*end);
+    return **end;
+  }
+
+  const SignalsBlocked blocked;
+  test::TempDir dir;
+  fake::FakeClock clock;
+  fake::NullSink sink;
+  Log log{sink, clock};
+  Reactor reactor;
+  Events events;
+  std::unique_ptr<FileStore> store;
+  std::unique_ptr<ProcessRuntime> runtime;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Tidy, "runtime: a run from start to recorded end") {
+  Machine machine;
+  const Task task = machine.create("t", "echo out; echo error >&2; echo $TASK_EXECUTOR_RUN; exit 3");
+  REQUIRE(machine.runtime->start(task, 1));
+  CHECK(machine.runtime->supervisors() == 1);
+  CHECK(!*machine.store->unlocked(task));
+  CHECK(machine.ends(task));
+  CHECK(machine.runtime->supervisors() == 0);
+  CHECK(*machine.store->unlocked(task));
+  CHECK(machine.events.records.count(task.sequence) >= 2);  // run.json and exit.json were told
+  const ExitRecord end = machine.end_of(task);
+  CHECK(end.cause == EndCause::kEnded);
+  CHECK(end.wait_status == 3 << 8);
+  CHECK(end.execed_at >= end.started_at);
+  CHECK(end.finished_at >= end.execed_at);
+  CHECK(machine.dir.read("t/stdout.log") == "out\n" + std::string(task.uid.view()) + "\n");
+  CHECK(machine.dir.read("t/stderr.log") == "error\n");
+  CHECK(machine.dir.names("t") ==
+        std::vector<std::string>{"exit.json", "run.json", "stderr.log", "stdout.log", "task.json"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: a command that can't be started") {
+  Machine machine;
+  Task task;
+  task.name = "t";
+  task.spec = fake::spec_of("no-such-program");
+  REQUIRE(machine.store->identify(task));
+  REQUIRE(machine.store->create(task, Place::kLive));
+  REQUIRE(machine.runtime->start(task, 1));
+  CHECK(machine.ends(task));
+  const ExitRecord end = machine.end_of(task);
+  CHECK(end.cause == EndCause::kStartError);
+  CHECK(end.stage == StartStage::kExec);
+  CHECK(end.error == ENOENT);
+  CHECK(end.object == "no-such-program");
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: one supervisor a task, and none for a task that is not there") {
+  Machine machine;
+  const Task task = machine.create("t", "exec sleep 1000");
+  REQUIRE(machine.runtime->start(task, 1));
+  const Result<bool> second = machine.runtime->start(task, 1);
+  REQUIRE(!second);
+  CHECK(second.error().code == EWOULDBLOCK);
+  Task missing;
+  missing.name = "missing";
+  CHECK(machine.runtime->start(missing, 1).error().code == ENOENT);
+  CHECK(machine.runs(task));
+  machine.runtime->stop(task);
+  CHECK(machine.ends(task));
+  CHECK(machine.end_of(task).wait_status == SIGTERM);
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: what outlives main is counted, and swept when asked") {
+  Machine machine;
+  const Task task = machine.create("t", "setsid sleep 1000 & exit 0");
+  REQUIRE(machine.runtime->start(task, 1));
+  CHECK(machine.until([&] { return machine.store->read_exit(task)->has_value(); }));
+  CHECK(machine.until([&] { return machine.runtime->count_leftovers(task) == 1; }));
+  CHECK(machine.events.ended.empty());
+  machine.runtime->sweep(task);
+  CHECK(machine.ends(task));
+  CHECK(machine.end_of(task).wait_status == 0);  // told once, whatever came later
+  CHECK(machine.runtime->count_leftovers(task) == 0);
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: a timeout is kept by the supervisor") {
+  Machine machine;
+  Task task = machine.create("t", "exec sleep 1000");
+  task.spec.process.timeout_seconds = 1;
+  REQUIRE(machine.runtime->start(task, 1));
+  CHECK(machine.ends(task));
+  CHECK(machine.end_of(task).cause == EndCause::kTimeout);
+  CHECK(machine.end_of(task).wait_status == SIGTERM);
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: the next agent takes a supervisor up, but no stranger") {
+  Machine machine;
+  Task task = machine.create("t", "exec sleep 1000");
+  REQUIRE(machine.runtime->start(task, 1));
+  REQUIRE(machine.runs(task));
+  machine.boot();
+  CHECK(machine.runtime->supervisors() == 0);
+  task.run = **machine.store->read_run(task);
+  ++task.run.supervisor.start_ticks;
+  CHECK(!*machine.runtime->adopt(task));
+  --task.run.supervisor.start_ticks;
+  machine.events.records.clear();
+  CHECK(*machine.runtime->adopt(task));
+  CHECK(machine.events.records.contains(task.sequence));  // what was written before is looked at
+  CHECK(machine.runtime->supervisors() == 1);
+  machine.runtime->stop(task);
+  CHECK(machine.ends(task));
+  CHECK(!*machine.runtime->adopt(task));
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: a killed supervisor is told, main dies with it, and the mark finds the rest") {
+  Machine machine;
+  REQUIRE(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0);  // so that orphans can be reaped here
+  Task task = machine.create("t", "setsid sleep 1000 & exec sleep 1000");
+  REQUIRE(machine.runtime->start(task, 1));
+  REQUIRE(machine.runs(task));
+  CHECK(machine.until([&] { return machine.runtime->count_leftovers(task) == 2; }));
+  task.run = **machine.store->read_run(task);
+  REQUIRE(::kill(task.run.supervisor.pid, SIGKILL) == 0);
+  CHECK(machine.until([&] { return machine.events.crashed.contains(task.sequence); }));
+  CHECK(!machine.store->read_exit(task)->has_value());
+  const auto marked = [&] {
+    struct Counter final : sys::MarkVisitor {
+      std::string_view uid;
+      int count = 0;
+      void visit(int, std::string_view value) override { count += value == uid ? 1 : 0; }
+    } counter;
+    counter.uid = task.uid.view();
+    REQUIRE(sys::visit_marked(kRunMark, counter));
+    return counter.count;
+  };
+  CHECK(marked() >= 1);
+  machine.runtime->sweep_by_mark(task);
+  CHECK(machine.until([&] { return machine.events.swept.contains(task.sequence); }));
+  CHECK(marked() == 0);
+  while (::waitpid(-1, nullptr, 0) > 0) continue;
+  REQUIRE(::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) == 0);
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: nothing marked is swept at once, many in one go") {
+  Machine machine;
+  std::vector<Task> tasks;
+  for (int i = 0; i < 20; ++i) tasks.push_back(machine.create("t" + std::to_string(i), "true"));
+  for (const Task& task : tasks) machine.runtime->sweep_by_mark(task);
+  CHECK(machine.until([&] { return machine.events.swept.size() == 20; }));
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: the trash is emptied by a process of its own") {
+  Machine machine;
+  for (int i = 0; i < 3; ++i) {
+    const Task task = machine.create("t", "true");
+    REQUIRE(machine.store->discard(task, Place::kLive));
+    machine.runtime->empty_trash();
+  }
+  CHECK(!machine.store->trash_is_empty());
+  CHECK(machine.until([&] { return machine.store->trash_is_empty(); }));
+  // The helper itself is reaped by the loop.
+  CHECK(machine.until([] {
+    siginfo_t info{};
+    return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == -1;
+  }));
+}

@@ -1,0 +1,505 @@
+#include "store/file_store.h"
+
+#include <algorithm>
+
+#include "../codec/specs.h"
+#include "../support.h"
+#include "../task/fakes.h"
+#include "codec/state_file.h"
+#include "sys/atomic_file.h"
+
+using namespace te;
+using test::in_child;
+using test::TempDir;
+using test::Tidy;
+
+using Names = std::vector<std::string>;
+
+namespace {
+
+/// A store on a directory of its own; reopen() is an agent's restart.
+struct Disk {
+  Disk() { open(); }
+
+  void open() {
+    Result<std::unique_ptr<FileStore>> opened = FileStore::open(dir.path(), clock, log);
+    REQUIRE(opened);
+    store = std::move(opened).value();
+  }
+  void reopen() {
+    store.reset();
+    open();
+  }
+  Task make(std::string name, std::string_view command = "run") {
+    Task task;
+    task.name = std::move(name);
+    task.spec = fake::spec_of(command);
+    REQUIRE(store->identify(task));
+    return task;
+  }
+  Task create(std::string name, Place place = Place::kLive, std::string_view command = "run") {
+    Task task = make(std::move(name), command);
+    REQUIRE(store->create(task, place));
+    return task;
+  }
+  /// Tasks as recovery finds them: "name", "-name" for deleting, "name>" for a successor, with "L" locked, "R" run.
+  Names found() {
+    Result<std::vector<Recovered>> scanned = store->scan();
+    REQUIRE(scanned);
+    Names out;
+    for (const Recovered& one : *scanned) {
+      std::string text = one.task->deleting() ? "-" : "";
+      text += one.task->name;
+      if (one.place == Place::kNext) text += ">";
+      if (one.locked) text += " L";
+      if (one.has_run) text += " R";
+      out.push_back(text);
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+  std::string uid(const Task& task) const { return std::string(task.uid.view()); }
+
+  TempDir dir;
+  fake::FakeClock clock;
+  fake::NullSink sink;
+  Log log{sink, clock};
+  std::unique_ptr<FileStore> store;
+};
+
+RunRecord a_run() {
+  RunRecord run;
+  run.supervisor = {123, 456};
+  run.process = {124, 457};
+  return run;
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Tidy, "store: opened, it has its folders, all private") {
+  Disk disk;
+  CHECK(disk.dir.names() == Names{".lock", ".new", ".next", ".quarantine", ".trash"});
+  for (const std::string& name : disk.dir.names()) {
+    struct stat info {};
+    REQUIRE(::fstatat(disk.dir.fd(), name.c_str(), &info, 0) == 0);
+    CHECK((info.st_mode & 077U) == 0);
+  }
+  CHECK(disk.found().empty());
+  CHECK(disk.store->trash_is_empty());
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a directory that is not there is made; one that can't be is an error") {
+  Disk disk;
+  const Result<std::unique_ptr<FileStore>> deep = FileStore::open(disk.dir.path("a/b"), disk.clock, disk.log);
+  CHECK(deep);
+  disk.dir.write("file", "");
+  CHECK(FileStore::open(disk.dir.path("file"), disk.clock, disk.log).error().code == ENOTDIR);
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: one agent at a time") {
+  Disk disk;
+  CHECK(in_child([&]() -> std::string {
+          const Result<std::unique_ptr<FileStore>> second = FileStore::open(disk.dir.path(), disk.clock, disk.log);
+          MUST(!second);
+          MUST(second.error().kind == ErrorKind::kConflict);
+          MUST(second.error().text().find(disk.dir.path()) != std::string::npos);
+          return {};
+        }) == "");
+  disk.store.reset();
+  CHECK(in_child([&]() -> std::string {
+          MUST(FileStore::open(disk.dir.path(), disk.clock, disk.log));
+          return {};
+        }) == "");
+  disk.open();
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: identities differ, and numbers go up over restarts") {
+  Disk disk;
+  const Task a = disk.create("a");
+  const Task b = disk.create("b");
+  CHECK(a.uid != b.uid);
+  CHECK(!Uid::from(a.uid.view()).empty());
+  CHECK(a.sequence < b.sequence);
+  CHECK(a.accepted_at == disk.clock.wall());
+  disk.reopen();
+  CHECK(disk.found() == Names{"a", "b"});
+  CHECK(disk.make("c").sequence > b.sequence);
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a created task is whole, private, and has room for its end") {
+  Disk disk;
+  const Task task = disk.create("t");
+  CHECK(disk.dir.names("t") == Names{"exit.tmp", "task.json"});
+  CHECK(disk.dir.names(".new").empty());
+  struct stat info {};
+  REQUIRE(::fstatat(disk.dir.fd(), "t", &info, 0) == 0);
+  CHECK((info.st_mode & 07777U) == 0700);
+  REQUIRE(::fstatat(disk.dir.fd(), "t/exit.tmp", &info, 0) == 0);
+  CHECK((info.st_mode & 07777U) == 0600);
+  CHECK(info.st_blocks > 0);  // written out, not a hole
+  disk.reopen();
+  Result<std::vector<Recovered>> found = disk.store->scan();
+  REQUIRE(found);
+  REQUIRE(found->size() == 1);
+  const Task& back = *found->at(0).task;
+  CHECK(back.name == "t");
+  CHECK(back.uid == task.uid);
+  CHECK(back.sequence == task.sequence);
+  CHECK(back.accepted_at == task.accepted_at);
+  CHECK(same_spec(back.spec, task.spec));
+  CHECK(back.deleted_at == 0);
+  CHECK(!found->at(0).locked);
+  CHECK(!found->at(0).has_run);
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a creation that fails leaves nothing behind") {
+  Disk disk;
+  disk.create("t");
+  Task again = disk.make("t");
+  const Result<void> created = disk.store->create(again, Place::kLive);
+  REQUIRE(!created);
+  CHECK((created.error().code == ENOTEMPTY || created.error().code == EEXIST));
+  CHECK(disk.dir.names(".new").empty());
+  CHECK(disk.dir.names(".trash").empty());
+  CHECK(disk.found() == Names{"t"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: the mark of deletion is a rename, and survives") {
+  Disk disk;
+  Task task = disk.create("t");
+  CHECK(disk.store->mark_deleted(task));
+  CHECK(task.deleted_at == disk.clock.wall());
+  CHECK(disk.dir.names("t") == Names{"deleted.json", "exit.tmp"});
+  CHECK(disk.store->mark_deleted(task));  // tried again after a failed sync
+  disk.reopen();
+  CHECK(disk.found() == Names{"-t"});
+  Task other = disk.make("missing");  // somebody has removed it by hand
+  CHECK(disk.store->mark_deleted(other));
+  CHECK(other.deleted_at == disk.clock.wall());
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a discarded task is in the trash and its name free") {
+  Disk disk;
+  const Task task = disk.create("t");
+  CHECK(disk.store->discard(task, Place::kLive));
+  CHECK(disk.dir.names(".trash") == Names{disk.uid(task)});
+  CHECK(!disk.store->trash_is_empty());
+  CHECK(disk.store->discard(task, Place::kLive));  // moved already
+  CHECK(disk.found().empty());
+  disk.create("t");
+  CHECK(disk.found() == Names{"t"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a successor waits apart and then takes the name") {
+  Disk disk;
+  Task old = disk.create("t");
+  REQUIRE(disk.store->mark_deleted(old));
+  const Task next = disk.create("t", Place::kNext);
+  CHECK(disk.found() == Names{"-t", "t>"});
+  CHECK(!disk.store->promote(next));  // the name is still taken
+  CHECK(disk.found() == Names{"-t", "t>"});
+  CHECK(disk.store->discard(old, Place::kLive));
+  CHECK(disk.store->promote(next));
+  CHECK(disk.store->promote(next));  // moved already
+  disk.reopen();
+  CHECK(disk.found() == Names{"t"});
+  CHECK(disk.store->scan()->at(0).task->uid == next.uid);
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a successor that is half promoted is discarded where it stands") {
+  Disk disk;
+  const Task next = disk.create("t", Place::kNext);
+  REQUIRE(::renameat(disk.dir.fd(), ".next/t", disk.dir.fd(), "t") == 0);
+  CHECK(disk.store->discard(next, Place::kNext));
+  CHECK(disk.found().empty());
+  CHECK(disk.dir.names(".trash") == Names{disk.uid(next)});
+  const Task other = disk.create("t");
+  CHECK(disk.store->discard(next, Place::kNext));  // that one is not it
+  CHECK(disk.found() == Names{"t"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a successor is replaced in one step, or cancelled") {
+  Disk disk;
+  Task old = disk.create("t");
+  REQUIRE(disk.store->mark_deleted(old));
+  const Task first = disk.create("t", Place::kNext, "first");
+  Task second = disk.make("t", "second");
+  CHECK(disk.store->replace_next(second, first));
+  CHECK(disk.dir.names(".trash") == Names{disk.uid(first)});
+  CHECK(disk.dir.names(".new").empty());
+  CHECK(disk.dir.read(".next/t/task.json").find(disk.uid(second)) != std::string::npos);
+  CHECK(disk.found() == Names{"-t", "t>"});
+  CHECK(disk.store->discard(second, Place::kNext));
+  CHECK(disk.found() == Names{"-t"});
+  Task third = disk.make("t", "third");
+  CHECK(!disk.store->replace_next(third, second));  // there is none to replace
+  CHECK(disk.dir.names(".new").empty());
+  CHECK(disk.found() == Names{"-t"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: records are read when they are there, and told when they are rubbish") {
+  Disk disk;
+  const Task task = disk.create("t");
+  CHECK(!disk.store->read_run(task)->has_value());
+  CHECK(!disk.store->read_exit(task)->has_value());
+  disk.dir.write("t/run.json", encode_run(a_run()));
+  CHECK((*disk.store->read_run(task))->supervisor == ProcessId{123, 456});
+  ExitRecord end;
+  end.wait_status = 3 << 8;
+  disk.dir.write("t/exit.json", encode_exit(end));
+  CHECK((*disk.store->read_exit(task))->wait_status == 3 << 8);
+  disk.dir.write("t/run.json", "{}");
+  CHECK(disk.store->read_run(task).error().kind == ErrorKind::kCorrupt);
+  disk.dir.write("t/exit.json", "");
+  CHECK(disk.store->read_exit(task).error().kind == ErrorKind::kCorrupt);
+  disk.dir.write("t/exit.json", std::string(100'000, 'x'));
+  CHECK(!disk.store->read_exit(task));
+  disk.dir.write("elsewhere", encode_exit(end));
+  REQUIRE(sys::unlink_at(disk.dir.fd(), "t/exit.json"));
+  REQUIRE(::symlinkat("../elsewhere", disk.dir.fd(), "t/exit.json") == 0);
+  CHECK(!disk.store->read_exit(task));  // a link is not followed
+  CHECK(sys::unlink_at(disk.dir.fd(), "elsewhere"));
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a lost run is recorded in the reserved space, with the lock in hand") {
+  Disk disk;
+  const Task task = disk.create("t");
+  disk.dir.write("t/run.json", encode_run(a_run()));
+  ExitRecord end;
+  end.cause = EndCause::kLost;
+  {
+    const Result<Fd> supervisor = sys::open_dir_at(disk.dir.fd(), "t");
+    REQUIRE(*sys::try_flock(supervisor->get()));
+    CHECK(!*disk.store->unlocked(task));
+    CHECK(disk.store->record_lost(task, end).error().code == EWOULDBLOCK);
+    CHECK(!disk.dir.has("t/exit.json"));
+    CHECK(disk.found() == Names{"t L R"});
+  }
+  CHECK(*disk.store->unlocked(task));
+  CHECK(disk.store->record_lost(task, end));
+  CHECK(disk.dir.names("t") == Names{"exit.json", "run.json", "task.json"});
+  CHECK((*disk.store->read_exit(task))->cause == EndCause::kLost);
+  CHECK(disk.store->exit_is_durable(task));
+  CHECK(disk.found() == Names{"t R"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: space for the end that a power loss has taken is reserved again") {
+  Disk disk;
+  (void)disk.create("t");
+  (void)disk.create("ended");
+  (void)disk.create("supervised");
+  for (const char* name : {"t", "ended", "supervised"}) {
+    REQUIRE(sys::unlink_at(disk.dir.fd(), std::string(name) + "/exit.tmp"));
+  }
+  disk.dir.write("ended/exit.json", encode_exit(ExitRecord{}));
+  const Result<Fd> supervisor = sys::open_dir_at(disk.dir.fd(), "supervised");
+  REQUIRE(*sys::try_flock(supervisor->get()));
+  CHECK(disk.found() == Names{"ended R", "supervised L", "t"});
+  CHECK(!disk.dir.has("ended/exit.tmp"));
+  CHECK(!disk.dir.has("supervised/exit.tmp"));
+  const Result<Fd> again = sys::open_at(disk.dir.fd(), "t/exit.tmp", O_RDONLY);
+  REQUIRE(again);
+  CHECK(*sys::allocated_size(again->get()) >= static_cast<int64_t>(kExitRecordMax));
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: an end is known to be durable by its mark alone") {
+  Disk disk;
+  const Task task = disk.create("t");
+  CHECK(!disk.store->exit_is_durable(task));
+  disk.dir.write("t/exit.json", encode_exit(ExitRecord{}));
+  CHECK(!disk.store->exit_is_durable(task));
+  CHECK(disk.store->make_exit_durable(task));
+  CHECK(disk.store->read_exit(task)->has_value());
+  const Result<Fd> dir = sys::open_dir_at(disk.dir.fd(), "t");
+  CHECK(sys::fill_reserved(dir->get(), "exit.tmp", "exit.json", "again"));
+  CHECK(disk.store->exit_is_durable(task));
+  CHECK(disk.store->read_exit(task)->has_value());
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: an end that the supervisor has recorded is never written over") {
+  Disk disk;
+  const Task task = disk.create("t");
+  ExitRecord truth;
+  truth.wait_status = 7 << 8;
+  disk.dir.write("t/exit.json", encode_exit(truth));
+  ExitRecord lost;
+  lost.cause = EndCause::kLost;
+  CHECK(disk.store->record_lost(task, lost));
+  CHECK((*disk.store->read_exit(task))->wait_status == 7 << 8);
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a run is cleared before it starts once more") {
+  Disk disk;
+  const Task task = disk.create("t");
+  disk.dir.write("t/run.json", "anything");
+  CHECK(disk.store->clear_run(task));
+  CHECK(!disk.dir.has("t/run.json"));
+  CHECK(disk.store->clear_run(task));
+  CHECK(disk.found() == Names{"t"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "scan: what a crash has left of a creation goes to the trash") {
+  Disk disk;
+  const Task task = disk.create("t");
+  // Before the rename: complete or not.
+  disk.dir.make_dir(".new/0123456789abcdef0123456789abcdef");
+  disk.dir.write(".new/0123456789abcdef0123456789abcdef/exit.tmp", "");
+  disk.reopen();
+  CHECK(disk.found() == Names{"t"});
+  CHECK(disk.dir.names(".new").empty());
+  CHECK(disk.dir.names(".trash") == Names{"0123456789abcdef0123456789abcdef"});
+  CHECK(disk.dir.names(".quarantine").empty());
+}
+
+TEST_CASE_FIXTURE(Tidy, "scan: what a crash has left of a replaced successor is rubbish, the new one counts") {
+  Disk disk;
+  Task old = disk.create("t");
+  REQUIRE(disk.store->mark_deleted(old));
+  const Task first = disk.create("t", Place::kNext);
+  Task second = disk.make("t");
+  REQUIRE(disk.store->replace_next(second, first));
+  // The crash came between the exchange and the move to the trash.
+  REQUIRE(sys::rename_at(disk.dir.fd(), ".trash/" + disk.uid(first), disk.dir.fd(), ".new/" + disk.uid(second)));
+  disk.reopen();
+  CHECK(disk.found() == Names{"-t", "t>"});
+  CHECK(disk.dir.names(".trash").size() == 1);
+  CHECK(disk.dir.names(".quarantine").empty());
+}
+
+TEST_CASE_FIXTURE(Tidy, "scan: rubbish finds its way into a trash that has the same name already") {
+  Disk disk;
+  for (const std::string folder : {".new", ".trash"}) {
+    disk.dir.make_dir(folder + "/0123456789abcdef0123456789abcdef");
+    disk.dir.write(folder + "/0123456789abcdef0123456789abcdef/task.json", "");
+  }
+  disk.reopen();
+  CHECK(disk.found().empty());
+  CHECK(disk.dir.names(".new").empty());
+  CHECK(disk.dir.names(".trash").size() == 2);
+}
+
+TEST_CASE_FIXTURE(Tidy, "scan: a successor whose predecessor is in the trash already is found where it waits") {
+  Disk disk;
+  Task old = disk.create("t");
+  REQUIRE(disk.store->mark_deleted(old));
+  const Task next = disk.create("t", Place::kNext);
+  REQUIRE(disk.store->discard(old, Place::kLive));
+  disk.reopen();
+  CHECK(disk.found() == Names{"t>"});
+  CHECK(disk.store->promote(next));
+  CHECK(disk.found() == Names{"t"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "scan: a marked task stays marked even if its first file is there again") {
+  Disk disk;
+  Task task = disk.create("t");
+  const std::string text = disk.dir.read("t/task.json");
+  REQUIRE(disk.store->mark_deleted(task));
+  disk.dir.write("t/task.json", text);
+  CHECK(disk.found() == Names{"-t"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "scan: a run record is seen even if nobody can read it") {
+  Disk disk;
+  const Task task = disk.create("t");
+  disk.dir.write("t/run.json", "rubbish");
+  disk.reopen();
+  CHECK(disk.found() == Names{"t R"});
+  CHECK(!disk.store->read_run(task));
+}
+
+TEST_CASE_FIXTURE(Tidy, "scan: what is not ours or can't be read goes to the quarantine and blocks no name") {
+  Disk disk;
+  disk.create("good");
+  disk.dir.write("a_file", "what is this");
+  disk.dir.make_dir("empty");
+  disk.dir.make_dir("broken");
+  disk.dir.write("broken/task.json", "{");
+  disk.dir.make_dir("lost+found");
+  disk.dir.make_dir(".snapshot");
+  disk.dir.make_dir(".next/broken");
+  REQUIRE(::symlinkat("/etc", disk.dir.fd(), "link") == 0);
+  disk.reopen();
+  CHECK(disk.found() == Names{"good"});
+  CHECK(disk.dir.names(".quarantine") == Names{"a_file", "broken", "broken.1", "empty", "link"});
+  CHECK(disk.dir.has("lost+found"));
+  CHECK(disk.dir.has(".snapshot"));
+  disk.create("broken");
+  disk.create("empty");
+  CHECK(disk.found() == Names{"broken", "empty", "good"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "scan: a task under another one's name is not that task") {
+  Disk disk;
+  disk.create("a");
+  REQUIRE(sys::rename_at(disk.dir.fd(), "a", disk.dir.fd(), "b"));
+  CHECK(disk.found().empty());
+  CHECK(disk.dir.names(".quarantine") == Names{"b"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "scan: of two tasks with one identity only the first counts") {
+  Disk disk;
+  Task task = disk.create("a");
+  task.name = "b";
+  disk.dir.make_dir("b");
+  disk.dir.write("b/task.json", encode_task_file(task));  // the same uid and number under another name
+  Task other = disk.make("c");
+  other.uid = task.uid;
+  disk.dir.make_dir("c");
+  disk.dir.write("c/task.json", encode_task_file(other));  // the same uid alone
+  CHECK(disk.found().size() == 1);
+  CHECK(disk.dir.names(".quarantine").size() == 2);
+  CHECK(disk.found().size() == 1);  // and it stays so
+}
+
+TEST_CASE_FIXTURE(Tidy, "scan: a supervisor's lock is seen, and not taken") {
+  Disk disk;
+  disk.create("t");
+  const Result<Fd> supervisor = sys::open_dir_at(disk.dir.fd(), "t");
+  REQUIRE(*sys::try_flock(supervisor->get()));
+  CHECK(disk.found() == Names{"t L"});
+  CHECK(disk.found() == Names{"t L"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "logs: bounded on disk, head and tail kept, size as before") {
+  Disk disk;
+  const Task task = disk.create("t");
+  std::string text;
+  for (int i = 0; text.size() < 1'000'000; ++i) text += "line " + std::to_string(i) + "\n";
+  disk.dir.write("t/stdout.log", text);
+  disk.dir.write("t/stderr.log", "short\n");
+  disk.store->bound_logs(task, 100'000);
+  const Result<Fd> log = sys::open_at(disk.dir.fd(), "t/stdout.log", O_RDONLY);
+  if (*sys::allocated_size(log->get()) > 500'000) return test::skip("this file system punches no holes");
+  CHECK(*sys::allocated_size(log->get()) <= 120'000);
+  const std::string now = disk.dir.read("t/stdout.log");
+  CHECK(now.size() == text.size());
+  CHECK(now.substr(0, 50'000) == text.substr(0, 50'000));
+  CHECK(now.substr(now.size() - 50'000) == text.substr(text.size() - 50'000));
+  CHECK(now[text.size() / 2] == '\0');
+  CHECK(disk.dir.read("t/stderr.log") == "short\n");
+  disk.store->bound_logs(task, 100'000);  // nothing left to do
+  CHECK(disk.dir.read("t/stdout.log") == now);
+  disk.store->bound_logs(disk.make("missing"), 100'000);
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: whether a task could be created is tried, and leaves nothing") {
+  Disk disk;
+  const uint64_t before = disk.store->durable_writes().total;
+  CHECK(disk.store->probe());
+  CHECK(disk.store->durable_writes().total == before + 1);
+  CHECK(!disk.dir.has(".probe"));
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: each change is one durable write, and its time is counted") {
+  Disk disk;
+  CHECK(disk.store->durable_writes().total == 0);
+  Task task = disk.create("t");
+  CHECK(disk.store->durable_writes().total == 1);
+  CHECK(disk.store->durable_time() > 0);
+  REQUIRE(disk.store->mark_deleted(task));
+  REQUIRE(disk.store->discard(task, Place::kLive));
+  CHECK(disk.store->durable_writes().total == 3);
+  CHECK(disk.found().empty());
+  CHECK(disk.store->durable_writes().total == 3);
+}

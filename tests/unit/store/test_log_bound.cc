@@ -1,0 +1,119 @@
+#include "store/log_bound.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "sys/fs.h"
+
+using namespace te;
+
+namespace {
+
+std::string numbers(int first, int last) {
+  std::string text;
+  for (int i = first; i <= last; ++i) text += std::to_string(i) + "\n";
+  return text;
+}
+
+std::string content(const Fd& file) {
+  std::string text(static_cast<size_t>(*sys::file_size(file.get())), '\0');
+  const Result<size_t> read = sys::read_at(file.get(), text.data(), text.size(), 0);
+  REQUIRE(read);
+  REQUIRE(*read == text.size());
+  return text;
+}
+
+Fd file_with(const std::string& text) {
+  Result<Fd> file = sys::make_memfd("log", text);
+  REQUIRE(file);
+  return std::move(file).value();
+}
+
+size_t left_out(const std::string& text) {
+  const size_t at = text.find("[... ");
+  REQUIRE(at != std::string::npos);
+  return std::stoul(text.substr(at + 5));
+}
+
+}  // namespace
+
+TEST_CASE("a log under its bound is left alone") {
+  const std::string text = numbers(1, 1000);
+  const Fd file = file_with(text);
+  CHECK(bound_log(file.get(), 1 << 20, LogKind::kText).ok());
+  CHECK(cut_log(file.get(), 1 << 20, LogKind::kText).ok());
+  CHECK(content(file) == text);
+}
+
+TEST_CASE("a hole takes the middle and keeps size, head and tail") {
+  const std::string text = numbers(1, 100'000);
+  const Fd file = file_with(text);
+  REQUIRE(bound_log(file.get(), 65'536, LogKind::kText).ok());
+  CHECK(*sys::allocated_size(file.get()) <= 65'536 + 2 * 4096);
+  const std::string after = content(file);
+  REQUIRE(after.size() == text.size());
+  CHECK(after.substr(0, 32'768) == text.substr(0, 32'768));
+  CHECK(after.substr(after.size() - 32'768) == text.substr(text.size() - 32'768));
+  CHECK(after[text.size() / 2] == '\0');
+}
+
+TEST_CASE("a cut keeps head and tail and tells what is missing") {
+  const std::string text = numbers(1, 20'000);
+  const Fd file = file_with(text);
+  REQUIRE(cut_log(file.get(), 20'000, LogKind::kText).ok());
+  const std::string after = content(file);
+  CHECK(after.size() <= 20'000);
+  CHECK(after.substr(0, 10'000) == text.substr(0, 10'000));
+  const std::string marker = "[... " + std::to_string(left_out(after)) + " bytes left out ...]\n";
+  CHECK(after.substr(10'000, marker.size()) == marker);
+  const std::string tail = after.substr(10'000 + marker.size());
+  CHECK(text.ends_with(tail));
+  CHECK(10'000 + left_out(after) + tail.size() == text.size());
+}
+
+TEST_CASE("a second cut counts on from the first") {
+  std::string text = numbers(1, 20'000);
+  const Fd file = file_with(text);
+  REQUIRE(cut_log(file.get(), 20'000, LogKind::kText).ok());
+  const std::string more = numbers(20'001, 30'000);
+  REQUIRE(sys::write_all_at(file.get(), more, *sys::file_size(file.get())).ok());
+  text += more;
+  REQUIRE(cut_log(file.get(), 20'000, LogKind::kText).ok());
+  const std::string after = content(file);
+  CHECK(after.size() <= 20'000);
+  const std::string marker = "[... " + std::to_string(left_out(after)) + " bytes left out ...]\n";
+  const std::string tail = after.substr(10'000 + marker.size());
+  CHECK(tail.find("[...") == std::string::npos);
+  CHECK(text.ends_with(tail));
+  CHECK(10'000 + left_out(after) + tail.size() == text.size());
+}
+
+TEST_CASE("a cut falls between entries, again and again") {
+  std::string text = numbers(1, 20'000);
+  const Fd file = file_with(text);
+  for (int last = 30'000; last <= 50'000; last += 10'000) {
+    REQUIRE(cut_log(file.get(), 20'000, LogKind::kEntries).ok());
+    const std::string after = content(file);
+    CHECK(after.size() <= 20'000);
+    CHECK(after.substr(0, 10'000) == text.substr(0, 10'000));
+    const std::string marker = "\n[... " + std::to_string(left_out(after)) + " bytes left out ...]\n";
+    CHECK(after.substr(10'000, marker.size()) == marker);
+    const std::string tail = after.substr(10'000 + marker.size());
+    CHECK(tail.find("[...") == std::string::npos);
+    CHECK(text.ends_with("\n" + tail));
+    CHECK(10'000 + left_out(after) + tail.size() == text.size());
+    const std::string more = numbers(last - 9'999, last);
+    REQUIRE(sys::write_all_at(file.get(), more, *sys::file_size(file.get())).ok());
+    text += more;
+  }
+}
+
+TEST_CASE("tiny bounds are no trouble") {
+  for (const int64_t bound : {1, 2, 10, 100}) {
+    const Fd file = file_with(numbers(1, 1000));
+    CHECK(cut_log(file.get(), bound, LogKind::kText).ok());
+    CHECK(content(file).find("bytes left out ...]\n") != std::string::npos);
+    CHECK(*sys::file_size(file.get()) <= bound + 64);
+  }
+}

@@ -1,0 +1,289 @@
+// What the manager makes of a machine that fails it for a moment.
+#include <doctest/doctest.h>
+
+#include "fakes.h"
+
+using namespace te;
+using namespace te::fake;
+
+TEST_SUITE_BEGIN("task/manager_faults");
+
+namespace {
+
+ManagerOptions on_lost(OnLost what) {
+  ManagerOptions options;
+  options.on_lost = what;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("records that can't be read just now make no lost run") {
+  for (const OnLost what : {OnLost::kFail, OnLost::kForget, OnLost::kRestart}) {
+    World world(on_lost(what));
+    world.create("a");
+    world.settle();
+    world.record_run("a");
+    world.settle();
+    Dir& dir = world.dir("a");
+    ExitRecord end;
+    end.wait_status = 3 << 8;
+    end.finished_at = world.clock.wall();
+    dir.exit = end;
+    dir.locked = false;
+    world.store.read_error = EMFILE;
+    world.manager->on_supervisor_end(dir.sequence, true);
+    world.settle();
+    for (int i = 0; i < 3; ++i) world.tick();
+    CHECK(world.reason("a") != "Lost");
+    CHECK(world.count("sweep_by_mark a") == 0);
+    CHECK(world.count("start a") == 1);
+    world.store.read_error = 0;
+    world.tick();
+    CHECK(world.reason("a") == "Failed");
+    CHECK(world.task("a").end->wait_status == 3 << 8);
+    CHECK(world.count("start a") == 1);
+  }
+}
+
+TEST_CASE("the same at a restart") {
+  World world(on_lost(OnLost::kRestart));
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.record_end("a", 5);
+  world.settle();
+  world.dir("a").locked = world.dir("a").marked = false;
+  world.store.read_error = EIO;
+  world.restart();
+  world.settle();
+  world.tick();
+  CHECK(world.count("start a") == 1);
+  world.store.read_error = 0;
+  world.tick();
+  CHECK(world.reason("a") == "Failed");
+  CHECK(world.count("start a") == 1);
+}
+
+TEST_CASE("recovery is not complete while records can't be read") {
+  World world;
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.record_end("a", 5);
+  world.settle();
+  world.dir("a").locked = world.dir("a").marked = false;
+  world.store.read_error = EMFILE;
+  world.restart();
+  world.settle();
+  CHECK_FALSE(world.manager->settled());
+  world.store.read_error = 0;
+  world.tick();
+  CHECK(world.manager->settled());
+  CHECK(world.reason("a") == "Failed");
+}
+
+TEST_CASE("watchers are told that a task waits again") {
+  World world(on_lost(OnLost::kRestart));
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.settle();
+  REQUIRE(world.task("a").phase == TaskPhase::kRunning);
+  world.observer.changed.clear();
+  Dir& dir = world.dir("a");
+  dir.locked = false;
+  world.manager->on_supervisor_end(dir.sequence, false);
+  dir.marked = false;
+  world.manager->on_swept(dir.sequence);
+  world.settle();
+  CHECK(world.task("a").phase == TaskPhase::kAccepted);
+  CHECK(world.observer.changed == std::vector<uint64_t>{dir.sequence});
+}
+
+TEST_CASE("records that can't be read do not keep a task from being deleted") {
+  World world;
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.settle();
+  world.store.read_error = EIO;
+  Dir& dir = world.dir("a");
+  dir.locked = false;
+  const uint64_t id = dir.sequence;
+  world.manager->on_supervisor_end(id, false);
+  CHECK(world.reply(world.remove("a")).kind == Reply::Kind::kDeleted);
+  world.settle();
+  REQUIRE(world.runtime.sweeping.contains(id));
+  dir.marked = false;
+  world.manager->on_swept(id);
+  world.settle();
+  CHECK(world.manager->size() == 0);
+}
+
+TEST_CASE("an end that appears at the last moment is the one that is told") {
+  for (const OnLost what : {OnLost::kFail, OnLost::kForget, OnLost::kRestart}) {
+    World world(on_lost(what));
+    world.create("a");
+    world.settle();
+    world.record_run("a");
+    world.settle();
+    Dir& dir = world.dir("a");
+    dir.locked = false;
+    world.manager->on_supervisor_end(dir.sequence, false);
+    ExitRecord end;
+    end.finished_at = world.clock.wall();
+    dir.exit = end;
+    dir.marked = false;
+    world.manager->on_swept(dir.sequence);
+    world.settle();
+    CHECK(world.reason("a") == "Succeeded");
+    CHECK(world.count("start a") == 1);
+  }
+}
+
+TEST_CASE("an end is told when it is durable, and not before") {
+  World world;
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.settle();
+  world.record_end("a", 0);
+  world.dir("a").exit_durable = false;
+  world.settle();
+  CHECK(world.task("a").phase == TaskPhase::kRunning);
+  CHECK(world.count("confirm a") == 0);  // its supervisor is at it
+  world.dir("a").exit_durable = true;
+  world.manager->on_record(world.dir("a").sequence);
+  world.settle();
+  CHECK(world.reason("a") == "Succeeded");
+  CHECK(world.count("confirm a") == 0);
+}
+
+TEST_CASE("an end that its supervisor does not make durable is made so by the agent") {
+  World world;
+  for (const char* name : {"slow", "killed", "unmarked"}) {
+    world.create(name);
+    world.settle();
+    world.record_run(name);
+    world.settle();
+    world.record_end(name, 0);
+    world.dir(name).exit_durable = false;
+    world.settle();
+    CHECK(world.task(name).phase == TaskPhase::kRunning);
+  }
+  world.supervisor_gone("killed", false);
+  CHECK(world.reason("killed") == "Succeeded");
+  world.manager->on_end(world.dir("unmarked").sequence);
+  world.settle();
+  CHECK(world.reason("unmarked") == "Succeeded");
+  world.store.fail(Call::kConfirm, 1, EIO);
+  world.tick();
+  CHECK(world.task("slow").phase == TaskPhase::kRunning);
+  world.tick();
+  CHECK(world.reason("slow") == "Succeeded");
+  CHECK(world.count("confirm slow") == 1);
+}
+
+TEST_CASE("an end found at a restart is durable, unless its supervisor lives and has not marked it") {
+  World world;
+  for (const char* name : {"ended", "ending"}) {
+    world.create(name);
+    world.settle();
+    world.record_run(name);
+    world.settle();
+    world.record_end(name, 0);
+    world.dir(name).exit_durable = false;
+  }
+  world.dir("ended").locked = world.dir("ended").marked = false;
+  world.restart();
+  CHECK(world.reason("ended") == "Succeeded");
+  CHECK(world.count("confirm ended") == 0);
+  CHECK(world.task("ending").phase != TaskPhase::kEnded);
+  world.dir("ending").exit_durable = true;
+  world.manager->on_end(world.dir("ending").sequence);
+  world.settle();
+  CHECK(world.reason("ending") == "Succeeded");
+  CHECK(world.count("confirm ending") == 0);
+}
+
+TEST_CASE("a supervisor that can't be watched at once is adopted, and its task not started again") {
+  World world;
+  world.runtime.held_at_once = false;
+  world.create("a");
+  world.settle();
+  CHECK(world.count("start a") == 1);
+  world.record_run("a");
+  world.settle();
+  world.tick();
+  CHECK(world.count("adopt a") == 1);
+  CHECK(world.count("start a") == 1);
+  world.reply(world.remove("a"));
+  CHECK(world.runtime.swept_by_supervisor.contains(world.task("a").sequence));
+}
+
+TEST_CASE("nothing is concluded from a lock while the supervisor can't be taken up") {
+  World world;
+  world.runtime.held_at_once = false;
+  world.runtime.adopt_error = ENOMEM;
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.settle();
+  world.dir("a").locked = false;  // it has ended; its end is still to be reaped
+  world.tick();
+  CHECK(world.task("a").supervised);
+  world.runtime.adopt_error = 0;
+  world.tick();
+  CHECK(!world.task("a").supervised);
+  CHECK(world.count("start a") == 1);
+}
+
+TEST_CASE("a task is run again no faster than once a tick") {
+  World world(on_lost(OnLost::kRestart));
+  world.create("a");
+  world.settle();
+  for (int i = 1; i <= 3; ++i) {
+    world.record_run("a");
+    world.settle();
+    Dir& dir = world.dir("a");
+    dir.locked = false;
+    world.manager->on_supervisor_end(dir.sequence, false);
+    dir.marked = false;
+    world.manager->on_swept(dir.sequence);
+    world.settle();
+    CHECK(world.count("start a") == static_cast<size_t>(i));
+    world.tick();
+    CHECK(world.count("start a") == static_cast<size_t>(i) + 1);
+  }
+}
+
+TEST_CASE("those whose start failed come before those that came later") {
+  ManagerOptions options;
+  options.max_concurrent = 1;
+  World world(options);
+  world.runtime.start_error = EAGAIN;
+  world.create("a");
+  world.settle();
+  world.runtime.start_error = 0;
+  world.create("b");
+  world.settle();
+  world.record_run("b");
+  world.record_end("b");
+  world.create("c");
+  world.tick();
+  CHECK(world.count("start a") == 1);
+  CHECK(world.count("start c") == 0);
+}
+
+TEST_CASE("a supervisor that is stopped goes on with the next tick") {
+  World world;
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.settle();
+  world.tick();
+  CHECK(world.runtime.woken.contains(world.task("a").sequence));
+}
+
+TEST_SUITE_END();
