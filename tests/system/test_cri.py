@@ -69,6 +69,11 @@ class ContainerdTest(ContainerdCase):
             return status if status["state"] == "EXITED" else None
         return eventually(look, 20, "the container's end")
 
+    def said_up(self, container):
+        """Its trap is set."""
+        log = self.probe.good("status", id=container)["log_path"]
+        eventually(lambda: "stdout F up\n" in read(log), 20, "the container's first word")
+
     def test_version_is_asked_on_connect(self):
         self.assertEqual(self.runtime["up"], "containerd")
         self.assertEqual(self.runtime["api"], "v1")
@@ -113,8 +118,9 @@ class ContainerdTest(ContainerdCase):
 
     def test_stop_kills_after_the_grace_and_at_once(self):
         sandbox = self.sandbox()
-        stubborn = self.container(sandbox, "trap '' TERM; while :; do sleep 0.1; done")
+        stubborn = self.container(sandbox, "trap '' TERM; echo up; while :; do sleep 0.1; done")
         self.probe.good("start", id=stubborn)
+        self.said_up(stubborn)
         slow = self.probe.call("stop", id=stubborn, grace=300)
         # A second one overrides the first, and both are answered.
         self.probe.good("stop", id=stubborn, grace=0)
@@ -122,8 +128,9 @@ class ContainerdTest(ContainerdCase):
         self.assertEqual(self.ended(stubborn)["exit_code"], 137)
         self.probe.good("stop", id=stubborn, grace=0)
 
-        polite = self.container(sandbox, "trap 'exit 5' TERM; while :; do sleep 0.05; done", name="polite")
+        polite = self.container(sandbox, "trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done", name="polite")
         self.probe.good("start", id=polite)
+        self.said_up(polite)
         self.probe.good("stop", id=polite, grace=20)
         self.assertEqual(self.ended(polite)["exit_code"], 5)
 

@@ -45,8 +45,9 @@ class Offline(AgentTest):
         agent.create(guide("running", "sleep", "1000"))
         agent.create(guide("lost", "sleep", "1000"))
         agent.create(controller("lost-of-controller", "sleep", "1000"))
-        agent.create(guide("stubborn", "sh", "-c", "trap '' TERM; while :; do sleep 0.01; done",
+        agent.create(guide("stubborn", "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.01; done",
                            terminationGracePeriodSeconds=600))
+        eventually(lambda: agent.output("stubborn"), 10, "its trap is set")
         for name in ("running", "lost", "lost-of-controller", "stubborn"):
             agent.wait_state(name, "running")
         agent.create(guide("queued", "true"))

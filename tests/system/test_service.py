@@ -173,12 +173,13 @@ class Init(AgentTest):
 
     def test_tasks_are_stopped_with_it(self):
         outer = self.start_init()
-        self.ask("POST", "/tasks", guide("a", "sh", "-c", "trap 'echo bye; exit 0' TERM; while :; do sleep 0.01; done"))
-        eventually(lambda: b'"running"' in self.ask("GET", "/tasks/a")[1], 10, "it runs")
+        self.ask("POST", "/tasks", guide("a", "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"))
         folder = [a for a in read(f"/proc/{self.inner}/cmdline").split("\0") if a.startswith("--data-dir=")][0][11:]
+        # Only then is its trap set.
+        eventually(lambda: read(f"{folder}/a/stdout.log") == "up\n", 10, "it runs")
         os.kill(self.inner, signal.SIGTERM)
         self.assertEqual(outer.wait(20 * SLOW), 0)
-        self.assertEqual(read(f"{folder}/a/stdout.log"), "bye\n")
+        self.assertEqual(read(f"{folder}/a/stdout.log"), "up\nbye\n")
         self.assertIn('"cause":"ended"', read(f"{folder}/a/exit.json").replace(" ", ""))
         self.assertIsNone(process_state(self.inner))
 
