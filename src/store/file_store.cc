@@ -1,5 +1,6 @@
 #include "store/file_store.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/size.h"
@@ -78,16 +79,26 @@ Result<void> FileStore::reserve_space(int dir, const Task& task) {
   return task.spec.process.post_stop != nullptr ? take(kPostStopReserve, kExitRecordMax) : Result<void>();
 }
 
-// .new/<uid>/ complete, task.json durable.
-Result<void> FileStore::write_new(const Task& task) {
+struct FileStore::NewDir {
+  Fd dir;
+  Fd task_file;
+};
+
+// .new/<uid>/ complete, and not yet durable.
+Result<FileStore::NewDir> FileStore::write_new(const Task& task) {
   const std::string_view uid = task.uid.view();
   TRY(sys::make_dir_at(new_.get(), uid, 0700));
-  const Fd dir = TRY(sys::open_dir_at(new_.get(), uid));
-  TRY(reserve_space(dir.get(), task));
-  const Fd file = TRY(sys::open_at(dir.get(), "task.json", O_WRONLY | O_CREAT | O_EXCL, 0600));
-  TRY(sys::write_all(file.get(), encode_task_file(task)));
-  TRY(sys::sync(file.get()));
-  return sys::sync(dir.get());
+  NewDir made;
+  made.dir = TRY(sys::open_dir_at(new_.get(), uid));
+  TRY(reserve_space(made.dir.get(), task));
+  made.task_file = TRY(sys::open_at(made.dir.get(), "task.json", O_WRONLY | O_CREAT | O_EXCL, 0600));
+  TRY(sys::write_all(made.task_file.get(), encode_task_file(task)));
+  return made;
+}
+
+Result<void> FileStore::sync_new(const NewDir& made) {
+  TRY(sys::sync(made.task_file.get()));
+  return sys::sync(made.dir.get());
 }
 
 // A failed creation leaves nothing behind, not even its space.
@@ -98,22 +109,45 @@ void FileStore::remove_new(const Task& task) {
   (void)sys::remove_dir_at(new_.get(), uid).ok();
 }
 
-Result<void> FileStore::create(Task& task, Place place) {
+// All is written before the first sync: a journalling file system commits the whole with that one, and the others find
+// little to do. The parents are synced once.
+void FileStore::create(std::span<Creation> creations) {
   const DurableWrite timed(durable_);
-  Result<void> written = write_new(task);
-  if (written) written = sys::rename_at(new_.get(), task.uid.view(), parent_of(place), task.name);
-  if (!written) {
-    remove_new(task);
-    return written;
+  std::vector<Result<NewDir>> made;
+  made.reserve(creations.size());
+  for (const Creation& creation : creations) {
+    made.push_back(write_new(*creation.task));
+    if (creations.size() > 1 && made.back()) sys::start_writing(made.back()->task_file.get());
   }
-  written = sys::sync(parent_of(place));
-  if (!written) (void)sys::rename_at(parent_of(place), task.name, trash_.get(), task.uid.view()).ok();
-  return written;
+  for (size_t i = 0; i < creations.size(); ++i) {
+    creations[i].result = made[i] ? sync_new(*made[i]) : Result<void>(std::move(made[i]).error());
+  }
+  for (Creation& creation : creations) {
+    const Task& task = *creation.task;
+    Result<void>& result = creation.result;
+    if (result) result = sys::rename_at(new_.get(), task.uid.view(), parent_of(creation.place), task.name);
+    if (!result) remove_new(task);
+  }
+  sync_parent(Place::kLive, creations);
+  sync_parent(Place::kNext, creations);
+}
+
+void FileStore::sync_parent(Place place, std::span<Creation> creations) {
+  const auto stands_there = [place](const Creation& creation) { return creation.place == place && creation.result; };
+  if (std::none_of(creations.begin(), creations.end(), stands_there)) return;
+  const Result<void> synced = sys::sync(parent_of(place));
+  if (synced) return;
+  for (Creation& creation : creations) {
+    if (!stands_there(creation)) continue;
+    creation.result = synced;
+    (void)sys::rename_at(parent_of(place), creation.task->name, trash_.get(), creation.task->uid.view()).ok();
+  }
 }
 
 Result<void> FileStore::replace_next(Task& next, const Task& old) {
   const DurableWrite timed(durable_);
-  Result<void> written = write_new(next);
+  const Result<NewDir> made = write_new(next);
+  Result<void> written = made ? sync_new(*made) : Result<void>(made.error());
   if (written) written = sys::exchange_at(new_.get(), next.uid.view(), next_.get(), next.name);
   if (!written) {
     remove_new(next);

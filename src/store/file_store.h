@@ -31,7 +31,7 @@ class FileStore final : public Store, public RunStore {
   Result<std::vector<Recovered>> scan();
 
   Result<void> identify(Task& task) override;
-  Result<void> create(Task& task, Place place) override;
+  void create(std::span<Creation> creations) override;
   Result<void> replace_next(Task& next, const Task& old) override;
   Result<void> mark_deleted(Task& task) override;
   Result<void> discard(const Task& task, Place place) override;
@@ -62,8 +62,11 @@ class FileStore final : public Store, public RunStore {
  private:
   FileStore(const Clock& clock, Log& log) : clock_(clock), log_(log) {}
   static Result<void> reserve_space(int dir, const Task& task);
-  Result<void> write_new(const Task& task);
+  struct NewDir;
+  Result<NewDir> write_new(const Task& task);
+  static Result<void> sync_new(const NewDir& made);
   void remove_new(const Task& task);
+  void sync_parent(Place place, std::span<Creation> creations);
   int parent_of(Place place) const { return place == Place::kLive ? root_.get() : next_.get(); }
   Result<std::unique_ptr<Task>> read_task(int dir, std::string_view name);
   Result<void> scan_folder(int folder, Place place, std::vector<Recovered>& out);

@@ -93,6 +93,8 @@ Result<void> sync(int fd) {
   return {};
 }
 
+void start_writing(int fd) { (void)::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); }
+
 Result<void> sync_file_system(int fd) {
   if (::syncfs(fd) != 0) return system_error("syncfs");
   return {};

@@ -45,6 +45,9 @@ Result<void> unlink_at(int dir, std::string_view path);
 Result<void> remove_dir_at(int dir, std::string_view path);
 Result<void> write_all(int fd, std::string_view bytes);
 Result<void> sync(int fd);
+/// Only begins it, so that several files are written at the same time; sync() waits for each, and tells what failed
+/// (sync_file_range(2)).
+void start_writing(int fd);
 /// All of the file system that `fd` is on (syncfs(2)).
 Result<void> sync_file_system(int fd);
 Result<void> truncate(int fd, int64_t size);

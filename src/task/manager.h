@@ -1,7 +1,7 @@
 // The manager: desired tasks against actual ones.
 //
 // Commands (create, delete, set) come from the API and are carried out one after the other, in the order in which they
-// came, one durable write a turn; facts come from the runtime. Both only change state here; step() then does the next
+// came, one durable write a turn, which creations that follow each other share; facts come from the runtime. Both only change state here; step() then does the next
 // durable thing, starts what may start, and tells the observer. Everything is level-triggered: advance(task) looks at
 // the facts and queues what is due, so that an event lost or told twice does no harm, and recovery is the same code.
 #pragma once
@@ -218,14 +218,19 @@ class Manager final : public RuntimeEvents {
 
   // manager_commands.cc: what clients ask for
   void run_command();
+  std::vector<NewTask*> first_creations();
+  void answer_first(Reply answer);
   bool step_create(Command& command, Reply& answer);
   bool step_remove(Command& command, Reply& answer);
   bool step_set(Command& command, Reply& answer);
   void plan_set(Command& command);
-  bool create_one(Command& command, Reply& answer);
+  bool create_some(Command& command, Reply& answer);
   bool undo_one(Command& command, Reply& answer);
   bool remove_one(Command& command, Reply& answer);
-  Result<Made> make(NewTask& wish);
+  Result<Made> prepare(NewTask& wish);
+  std::vector<Result<Made>> make(const std::vector<NewTask*>& wishes);
+  Result<Made> make_instead(NewTask& wish, const Task& old);
+  void adapt_group(size_t count, MonoNanos took);
   void show(Made made, Command& command);
   Task* unmarked_predecessor(std::string_view name);
   Result<void> remove_task(Task& task);
@@ -252,6 +257,7 @@ class Manager final : public RuntimeEvents {
   MonoNanos next_tick_ = kNever;
   uint32_t running_ = 0;   ///< tasks that take a slot
   uint32_t sweeping_ = 0;  ///< tasks whose mark is being swept
+  size_t group_limit_ = 1;  ///< creations that one durable write may take
   Due next_due_ = Due::kEnd;
   bool stopping_ = false;
   ManagerCounters counters_;

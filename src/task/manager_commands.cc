@@ -34,6 +34,21 @@ void Manager::set(uint64_t ticket, std::vector<NewTask> wishes, OnSpecChange on_
 // The first command takes its next step: one durable write. It stays at the front until its last one, so that no
 // command sees half of another.
 void Manager::run_command() {
+  if (const std::vector<NewTask*> wishes = first_creations(); !wishes.empty()) {
+    for (Result<Made>& made : make(wishes)) {
+      Reply answer;
+      if (made) {
+        Command& command = *commands_.front();
+        show(std::move(made).value(), command);
+        answer.kind = Reply::Kind::kCreated;
+        answer.task = by_id(command.created.front());
+      } else {
+        answer.error = std::move(made).error();
+      }
+      answer_first(std::move(answer));
+    }
+    return;
+  }
   Command& command = *commands_.front();
   Reply answer;
   bool done = true;
@@ -42,7 +57,10 @@ void Manager::run_command() {
     case Command::Kind::kRemove: done = step_remove(command, answer); break;
     case Command::Kind::kSet: done = step_set(command, answer); break;
   }
-  if (!done) return;
+  if (done) answer_first(std::move(answer));
+}
+
+void Manager::answer_first(Reply answer) {
   const std::unique_ptr<Command> finished = std::move(commands_.front());
   commands_.pop_front();
   answer.warnings = std::move(finished->warnings);
@@ -53,19 +71,76 @@ void Manager::run_command() {
   }
 }
 
-Result<Manager::Made> Manager::make(NewTask& wish) {
+// The commands at the front that make a task of a name that nobody has, or that waits for a successor: as many as may
+// share a durable write.
+std::vector<NewTask*> Manager::first_creations() {
+  std::vector<NewTask*> out;
+  for (const std::unique_ptr<Command>& command : commands_) {
+    if (command->kind != Command::Kind::kCreate || out.size() == group_limit_) break;
+    NewTask& wish = command->wishes.front();
+    const Task* known = find(wish.name);
+    if (known != nullptr && !known->deleting()) break;
+    if (std::any_of(out.begin(), out.end(), [&](const NewTask* other) { return other->name == wish.name; })) break;
+    out.push_back(&wish);
+  }
+  return out;
+}
+
+Result<Manager::Made> Manager::prepare(NewTask& wish) {
   const auto at = names_.find(wish.name);
   const bool taken = at != names_.end();
-  const Task* old = taken ? at->second.next : nullptr;
   // A name that waits for the promotion of its successor is taken too.
-  Made made{std::make_unique<Task>(), taken ? Place::kNext : Place::kLive, old != nullptr};
+  Made made{std::make_unique<Task>(), taken ? Place::kNext : Place::kLive, taken && at->second.next != nullptr};
   made.task->name = std::move(wish.name);
   made.task->spec = std::move(wish.spec);
   TRY(store_.identify(*made.task));
-  TRY(noted(old != nullptr ? store_.replace_next(*made.task, *old) : store_.create(*made.task, made.place)));
-  if (old != nullptr) runtime_.empty_trash();
+  return made;
+}
+
+// All in one durable write; each has a result of its own.
+std::vector<Result<Manager::Made>> Manager::make(const std::vector<NewTask*>& wishes) {
+  std::vector<Result<Made>> out;
+  std::vector<Creation> creations;
+  out.reserve(wishes.size());
+  creations.reserve(wishes.size());
+  for (NewTask* wish : wishes) {
+    const Result<Made>& made = out.emplace_back(prepare(*wish));
+    if (made) creations.push_back({made->task.get(), made->place, {}});
+  }
+  if (creations.empty()) return out;
+  const MonoNanos began = clock_.mono();
+  store_.create(creations);
+  adapt_group(creations.size(), clock_.mono() - began);
+  auto creation = creations.begin();
+  for (Result<Made>& made : out) {
+    if (!made) continue;
+    const Result<void> stored = noted(std::move(creation++->result));
+    if (stored) {
+      made->task->persisted_at = clock_.wall();
+    } else {
+      made = stored.error();
+    }
+  }
+  return out;
+}
+
+Result<Manager::Made> Manager::make_instead(NewTask& wish, const Task& old) {
+  Made made = TRY(prepare(wish));
+  TRY(noted(store_.replace_next(*made.task, old)));
+  runtime_.empty_trash();
   made.task->persisted_at = clock_.wall();
   return made;
+}
+
+// As many as the disk takes in a few milliseconds, for which everybody else waits.
+void Manager::adapt_group(size_t count, MonoNanos took) {
+  constexpr MonoNanos kLong = 5 * kMillisecond;
+  constexpr size_t kMost = 16;
+  if (took > kLong) {
+    group_limit_ = std::max<size_t>(1, group_limit_ / 2);
+  } else if (count == group_limit_) {
+    group_limit_ = std::min(2 * group_limit_, kMost);
+  }
 }
 
 // From now on everybody sees it; a successor that it replaces is gone.
@@ -88,6 +163,7 @@ Task* Manager::unmarked_predecessor(std::string_view name) {
   return at->second.current->deleting() ? nullptr : at->second.current;
 }
 
+// Of a name that somebody has.
 bool Manager::step_create(Command& command, Reply& answer) {
   NewTask& wish = command.wishes.front();
   if (Task* predecessor = unmarked_predecessor(wish.name)) {
@@ -96,20 +172,18 @@ bool Manager::step_create(Command& command, Reply& answer) {
     answer.error = std::move(marked).error();
     return true;
   }
-  const Task* known = find(wish.name);
-  if (known != nullptr && !known->deleting()) {
-    if (same_spec(known->spec, wish.spec)) {
-      answer.kind = Reply::Kind::kExists;
-      answer.task = known;
-      return true;
-    }
-    const bool is_successor = find_current(wish.name) != known;
-    if (!is_successor) {
-      answer.error = Error{ErrorKind::kConflict, 0, "task \"" + wish.name + "\" exists with another spec"};
-      return true;
-    }
+  const Task& known = *find(wish.name);
+  if (same_spec(known.spec, wish.spec)) {
+    answer.kind = Reply::Kind::kExists;
+    answer.task = &known;
+    return true;
   }
-  Result<Made> made = make(wish);
+  const bool is_successor = find_current(wish.name) != &known;
+  if (!is_successor) {
+    answer.error = Error{ErrorKind::kConflict, 0, "task \"" + wish.name + "\" exists with another spec"};
+    return true;
+  }
+  Result<Made> made = make_instead(wish, known);
   if (!made) {
     answer.error = std::move(made).error();
     return true;
@@ -182,7 +256,7 @@ bool Manager::step_set(Command& command, Reply& answer) {
   if (command.failure) return undo_one(command, answer);
   const bool writes = command.next_creation < command.creations.size();
   if (writes) {
-    if (!create_one(command, answer)) return false;
+    if (!create_some(command, answer)) return false;
     if (command.failure) return true;
   }
   if (!command.shown) {
@@ -216,20 +290,37 @@ bool Manager::remove_one(Command& command, Reply& answer) {
 }
 
 // True when it was the last one, or has failed with nothing to undo.
-bool Manager::create_one(Command& command, Reply& answer) {
-  NewTask& wish = command.wishes[command.creations[command.next_creation++]];
-  Result<Made> made = make(wish);
-  if (!made) {
-    command.failure = std::move(made).error();
-    if (command.made.empty()) answer.error = *command.failure;
-    return command.made.empty();
+bool Manager::create_some(Command& command, Reply& answer) {
+  const auto wish = [&]() -> NewTask& { return command.wishes[command.creations[command.next_creation]]; };
+  const auto successor = [&] {
+    const auto at = names_.find(wish().name);
+    return at == names_.end() ? nullptr : at->second.next;
+  };
+  std::vector<NewTask*> wishes;
+  for (; command.next_creation < command.creations.size(); ++command.next_creation) {
+    if (wishes.size() == group_limit_ || successor() != nullptr) break;
+    wishes.push_back(&wish());
   }
-  if (made->replaces) {
-    show(std::move(made).value(), command);
-  } else {
-    command.made.push_back(std::move(made).value());
+  if (wishes.empty()) {
+    const Task* old = successor();
+    Result<Made> made = make_instead(wish(), *old);
+    ++command.next_creation;
+    if (made) {
+      show(std::move(made).value(), command);
+    } else {
+      command.failure = std::move(made).error();
+    }
   }
-  return command.next_creation == command.creations.size();
+  for (Result<Made>& made : make(wishes)) {
+    if (made) {
+      command.made.push_back(std::move(made).value());
+    } else if (!command.failure) {
+      command.failure = std::move(made).error();
+    }
+  }
+  if (!command.failure) return command.next_creation == command.creations.size();
+  if (command.made.empty()) answer.error = *command.failure;
+  return command.made.empty();
 }
 
 bool Manager::undo_one(Command& command, Reply& answer) {

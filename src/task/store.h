@@ -1,10 +1,11 @@
 // Store: what the manager needs of the disk. Implemented in store/ on files; in memory by the tests.
 //
-// Every call that changes something has made it durable when it returns without an error, and costs one "durable
-// write" of the loop's budget. Order and crash windows: protocol.md.
+// Every call that changes something has made it durable when it returns without an error, and is the one "durable
+// write" of its turn of the loop. Order and crash windows: protocol.md.
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "base/result.h"
@@ -16,13 +17,22 @@ namespace te {
 /// Where a new task stands: under its own name, or as the successor of the one that has the name and is being deleted.
 enum class Place : uint8_t { kLive, kNext };
 
+/// A new task on its way to the disk, and what became of that.
+struct Creation {
+  Task* task = nullptr;
+  Place place = Place::kLive;
+  Result<void> result;
+};
+
 class Store {
  public:
   virtual ~Store() = default;
 
   /// A new identity: uid, sequence, accepted_at (and nothing on disk yet).
   virtual Result<void> identify(Task& task) = 0;
-  virtual Result<void> create(Task& task, Place place) = 0;
+  /// Those that are made at the same time share a part of their durable write. Each has a result of its own; one that
+  /// failed has left nothing behind.
+  virtual void create(std::span<Creation> creations) = 0;
   /// In one step `next` takes the successor's place from `old`, which goes to the trash.
   virtual Result<void> replace_next(Task& next, const Task& old) = 0;
   /// The mark of deletion; sets deleted_at. A directory that has been taken away by hand needs none.

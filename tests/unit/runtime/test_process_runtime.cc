@@ -68,7 +68,7 @@ struct Machine {
     task.spec.process.args.add(script);
     task.spec.process.grace_seconds = 0;
     REQUIRE(store->identify(task));
-    REQUIRE(store->create(task, Place::kLive));
+    REQUIRE(fake::create_one(*store, task, Place::kLive));
     return task;
   }
   template <class Condition>
@@ -134,7 +134,7 @@ TEST_CASE_FIXTURE(Tidy, "runtime: a command that can't be started") {
   task.name = "t";
   task.spec = fake::spec_of("no-such-program");
   REQUIRE(machine.store->identify(task));
-  REQUIRE(machine.store->create(task, Place::kLive));
+  REQUIRE(fake::create_one(*machine.store, task, Place::kLive));
   REQUIRE(machine.runtime->start(task, 1));
   CHECK(machine.ends(task));
   const ExitRecord end = machine.end_of(task);

@@ -39,9 +39,10 @@ struct Disk {
   }
   Task create(std::string name, Place place = Place::kLive, std::string_view command = "run") {
     Task task = make(std::move(name), command);
-    REQUIRE(store->create(task, place));
+    REQUIRE(fake::create_one(*store, task, place));
     return task;
   }
+
   /// Tasks as recovery finds them: "name", "-name" for deleting, "name>" for a successor, with "L" locked, "R" run.
   Names found() {
     Result<std::vector<Recovered>> scanned = store->scan();
@@ -156,12 +157,34 @@ TEST_CASE_FIXTURE(Tidy, "store: a creation that fails leaves nothing behind") {
   Disk disk;
   disk.create("t");
   Task again = disk.make("t");
-  const Result<void> created = disk.store->create(again, Place::kLive);
+  const Result<void> created = fake::create_one(*disk.store, again, Place::kLive);
   REQUIRE(!created);
   CHECK((created.error().code == ENOTEMPTY || created.error().code == EEXIST));
   CHECK(disk.dir.names(".new").empty());
   CHECK(disk.dir.names(".trash").empty());
   CHECK(disk.found() == Names{"t"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: creations that share a write have each its own result") {
+  Disk disk;
+  disk.create("taken");
+  disk.create("old");
+  Task a = disk.make("a");
+  Task taken = disk.make("taken");
+  Task next = disk.make("old");
+  Task b = disk.make("b");
+  Creation all[] = {
+      {&a, Place::kLive, {}}, {&taken, Place::kLive, {}}, {&next, Place::kNext, {}}, {&b, Place::kLive, {}}};
+  disk.store->create(all);
+  CHECK(all[0].result);
+  REQUIRE(!all[1].result);
+  CHECK((all[1].result.error().code == ENOTEMPTY || all[1].result.error().code == EEXIST));
+  CHECK(all[2].result);
+  CHECK(all[3].result);
+  CHECK(disk.dir.names(".new").empty());
+  CHECK(disk.dir.names(".trash").empty());
+  disk.reopen();
+  CHECK(disk.found() == Names{"a", "b", "old", "old>", "taken"});
 }
 
 TEST_CASE_FIXTURE(Tidy, "store: the mark of deletion is a rename, and survives") {

@@ -58,6 +58,13 @@ inline TaskSpec spec_of(std::string_view command, WireForm form = WireForm::kGui
 /// What everybody did, in order: "create a", "reply 1 created a", "start a".
 using Journal = std::vector<std::string>;
 
+/// A creation by itself.
+inline Result<void> create_one(Store& store, Task& task, Place place) {
+  Creation creation{&task, place, {}};
+  store.create({&creation, 1});
+  return creation.result;
+}
+
 /// A task's directory on the fake disk.
 struct Dir {
   std::string name;
@@ -101,8 +108,16 @@ class FakeStore final : public Store {
     return {};
   }
 
-  Result<void> create(Task& task, Place place) override {
-    TRY(write(Call::kCreate, "create", task.name));
+  void create(std::span<Creation> creations) override {
+    groups.push_back(creations.size());
+    if (during_create) during_create();
+    for (Creation& creation : creations) creation.result = make_dir(*creation.task, creation.place);
+    ++writes;
+  }
+
+  Result<void> make_dir(const Task& task, Place place) {
+    TRY(attempt(Call::kCreate, task.name));
+    journal_.push_back("create " + task.name);
     auto& places = folder(place);
     expect(places.find(task.name) == places.end(), "create where a directory stands: " + task.name);
     places[task.name] = dir_of(task);
@@ -220,10 +235,12 @@ class FakeStore final : public Store {
   std::map<std::string, Dir> live;
   std::map<std::string, Dir> next;
   std::vector<Uid> trash;
+  std::vector<size_t> groups;  ///< creations of each durable write
   std::vector<std::string> violations;
   std::function<bool(Call)> chance;  ///< may let any call fail
   uint64_t writes = 0;
   int read_error = 0;
+  std::function<void()> during_create;
 
  private:
   struct Failure {
@@ -439,6 +456,10 @@ class World {
     for (int i = 0; step(); ++i) REQUIRE(i < 10'000);
   }
   void advance_clock(MonoNanos by) { clock.now += by; }
+  /// Creations share their write less and less; from the first one on, they have a write each.
+  void slow_disk() {
+    store.during_create = [this] { advance_clock(10 * kMillisecond); };
+  }
   void tick() {
     advance_clock(options.tick_interval);
     manager->tick();

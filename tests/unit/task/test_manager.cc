@@ -201,17 +201,58 @@ TEST_CASE("a start that fails is tried again by a tick, not in a tight loop") {
 TEST_CASE("commands are carried out in the order in which they came, one write a step") {
   World world;
   for (int i = 1; i <= 5; ++i) world.create("t" + std::to_string(i));
-  for (uint64_t i = 1; i <= 5; ++i) {
+  world.settle();
+  for (int i = 1; i <= 5; ++i) world.remove("t" + std::to_string(i));
+  for (uint64_t i = 6; i <= 10; ++i) {
     CHECK_FALSE(world.answered(i));
     world.step();
     CHECK(world.answered(i));
   }
   world.settle();
-  CHECK(world.names() == "t1 t2 t3 t4 t5");
+  CHECK(world.names() == "-t1 -t2 -t3 -t4 -t5");
+}
+
+TEST_CASE("creations that follow each other share a write, and more of them the faster the disk is") {
+  World world;
+  for (int i = 1; i <= 40; ++i) world.create("t" + std::to_string(i));
+  world.settle();
+  CHECK(world.store.groups == std::vector<size_t>{1, 2, 4, 8, 16, 9});
+  for (uint64_t i = 1; i < 40; ++i) {
+    CHECK(world.before("reply " + std::to_string(i), "reply " + std::to_string(i + 1)));
+    CHECK(world.before("start t" + std::to_string(i), "start t" + std::to_string(i + 1)));
+  }
+  world.store.groups.clear();
+  world.slow_disk();
+  for (int i = 1; i <= 40; ++i) world.create("s" + std::to_string(i));
+  world.settle();
+  CHECK(world.store.groups == std::vector<size_t>{16, 8, 4, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
+}
+
+TEST_CASE("creations that share a write: each has its own answer, and a name is taken once") {
+  World world;
+  for (const char* name : {"w1", "w2", "w3"}) world.create(name);  // the next ones may be four at a time
+  world.settle();
+  world.store.fail_after(Call::kCreate, 1);
+  const uint64_t good = world.create("a");
+  const uint64_t bad = world.create("b");
+  const uint64_t last = world.create("c");
+  const uint64_t again = world.create("a");
+  const uint64_t other = world.create("a", spec_of("another"));
+  world.step();
+  CHECK(world.store.groups.back() == 3);
+  CHECK(world.reply(good).kind == Reply::Kind::kCreated);
+  CHECK(world.reply(bad).kind == Reply::Kind::kFailed);
+  CHECK(world.reply(bad).error_code == ENOSPC);
+  CHECK(world.reply(last).kind == Reply::Kind::kCreated);
+  CHECK(world.reply(again).kind == Reply::Kind::kExists);
+  CHECK(world.reply(other).kind == Reply::Kind::kFailed);
+  CHECK(world.names() == "w1 w2 w3 a c");
+  CHECK(world.count("start a") == 1);
 }
 
 TEST_CASE("chores and commands take turns") {
   World world;
+  world.slow_disk();
   for (const char* name : {"a", "b", "c"}) world.create(name);
   world.settle();
   for (const char* name : {"a", "b", "c"}) world.remove(name);

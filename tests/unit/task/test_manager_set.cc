@@ -119,6 +119,7 @@ TEST_CASE("set: a creation that fails undoes the others, and marks nothing") {
 
 TEST_CASE("set: nobody sees it half done, and no command comes in between") {
   World world;
+  world.slow_disk();
   world.create("old");
   world.settle();
   const uint64_t set = world.set({{"a", "run"}, {"b", "run"}});
@@ -197,6 +198,7 @@ TEST_CASE("set with replace: the old one goes between the replacement of its suc
 
 TEST_CASE("set with replace: a successor that came into its own meanwhile is marked, not only followed") {
   World world;
+  world.slow_disk();
   world.create("a");
   world.remove("a");
   world.create("a", spec_of("one"));
