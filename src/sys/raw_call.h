@@ -32,6 +32,18 @@ namespace te::sys {
 #endif
 }
 
+/// Where the stack ends now, with what a leaf function may use below it.
+[[gnu::always_inline]] inline uintptr_t stack_pointer() {
+  constexpr uintptr_t kRedZone = 128;  // System V ABI, x86-64
+  uintptr_t now = 0;
+#if defined(__x86_64__)
+  asm volatile("mov %%rsp, %0" : "=r"(now));
+#else
+  asm volatile("mov %0, sp" : "=r"(now));
+#endif
+  return now - kRedZone;
+}
+
 }  // namespace te::sys
 
 #endif

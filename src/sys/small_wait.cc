@@ -23,6 +23,7 @@ struct Range {
 struct Ranges {
   std::array<Range, 8> items;
   size_t count = 0;
+  uintptr_t page = 0;
 };
 
 /// What the program never writes to.
@@ -32,6 +33,7 @@ Ranges program_pages() {
   const auto* headers = reinterpret_cast<const ElfW(Phdr)*>(::getauxval(AT_PHDR));
   const size_t count = headers != nullptr ? ::getauxval(AT_PHNUM) : 0;
   const auto page = static_cast<uintptr_t>(::getauxval(AT_PAGESZ));
+  out.page = page;
   uintptr_t base = 0;  // where a position-independent program was put
   for (size_t i = 0; i < count; ++i) {
     if (headers[i].p_type == PT_PHDR) base = reinterpret_cast<uintptr_t>(headers) - headers[i].p_vaddr;
@@ -45,12 +47,17 @@ Ranges program_pages() {
 }
 
 #if defined(TE_HAS_RAW_CALL)
+constexpr uintptr_t kStackDropped = 64 * 1024;
+
 // No call to a function elsewhere: it would bring the pages around that one back, 64 KiB at a time.
 [[gnu::noinline]] long drop_and_wait(const Ranges& ranges, const sigset_t& set, const timespec* timeout) {
   constexpr size_t kKernelSetSize = 8;
   for (size_t i = 0; i < ranges.count; ++i) {
     raw_call(SYS_madvise, ranges.items[i].start, ranges.items[i].size, MADV_DONTNEED);
   }
+  // And the stack that deeper calls have used: this one makes no more of them, so below its page nothing is alive.
+  const uintptr_t below = stack_pointer() / ranges.page * ranges.page;
+  raw_call(SYS_madvise, below - kStackDropped, kStackDropped, MADV_DONTNEED);
   return raw_call(SYS_rt_sigtimedwait, reinterpret_cast<uintptr_t>(&set), 0, reinterpret_cast<uintptr_t>(timeout),
                   kKernelSetSize);
 }
