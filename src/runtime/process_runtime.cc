@@ -20,6 +20,7 @@ namespace te {
 namespace {
 
 constexpr MonoNanos kTrashDelay = 50 * kMillisecond;  ///< many deletions make one unlinker
+constexpr MonoNanos kStartPause = kMillisecond;         ///< those before it get to their exec, the loop goes on
 constexpr MonoNanos kHelperRetry = 200 * kMillisecond;
 constexpr MonoNanos kTrashPauseMax = 60 * kSecond;  ///< what can't be unlinked now, most likely can't be soon
 constexpr size_t kSweepBatch = 512;
@@ -45,6 +46,7 @@ ProcessRuntime::ProcessRuntime(Reactor& reactor, Log& log, ProcessRuntimeOptions
       log_(log),
       options_(std::move(options)),
       environment_(std::move(environment)),
+      start_timer_(reactor, turn_),
       helper_timer_(reactor, *this),
       trash_pause_(kHelperRetry) {}
 
@@ -90,6 +92,12 @@ Result<void> ProcessRuntime::hold(const Task& task, Fd pidfd, int32_t pid, int w
   Child& child = run->child;
   runs_[task.sequence] = std::move(run);
   return child.start(reactor_);
+}
+
+bool ProcessRuntime::can_start(const Task&) {
+  if (spawner_.ready()) return true;
+  if (!start_timer_.armed()) start_timer_.set(reactor_.now() + kStartPause);
+  return false;
 }
 
 Result<bool> ProcessRuntime::start(const Task& task, int32_t attempt) {
@@ -270,6 +278,7 @@ void ProcessRuntime::start_unlinker() {
 }
 
 void ProcessRuntime::on_timer() {
+  if (!spawner_.ready()) return helper_due(reactor_.now() + kStartPause);
   if (!sweeper_ && !sweeps_due_.empty()) start_sweeper();
   if (!unlinker_ && trash_due_) start_unlinker();
 }

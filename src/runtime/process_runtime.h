@@ -31,6 +31,7 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   ~ProcessRuntime() override;
   Result<void> open(RuntimeEvents& events);
 
+  bool can_start(const Task& task) override;
   Result<bool> start(const Task& task, int32_t attempt) override;
   Result<bool> adopt(const Task& task) override;
   void stop(const Task& task) override;
@@ -70,6 +71,11 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   sys::Spawner spawner_;
   sys::Notifier notifier_;
   Watch notifier_watch_;
+  /// Another turn of the loop, in which starts that wait are tried again.
+  struct Turn final : TimerHandler {
+    void on_timer() override {}
+  } turn_;
+  Timer start_timer_;
   Timer helper_timer_;
   std::unordered_map<uint64_t, std::unique_ptr<Run>> runs_;
   std::unordered_map<int, uint64_t> watched_;  ///< notifier's number to task

@@ -131,6 +131,8 @@ Spawner::~Spawner() {
   for (Start& start : *starts_) start.wait();
 }
 
+bool Spawner::ready() const { return (*starts_)[next_ % kStarts].busy.load(std::memory_order_acquire) == 0; }
+
 Result<Spawned> Spawner::start(const SpawnPlan& plan) {
   Start& start = (*starts_)[next_++ % kStarts];
   start.wait();

@@ -48,6 +48,8 @@ class Spawner {
   Spawner& operator=(const Spawner&) = delete;
   ~Spawner();  ///< waits for those that have not got to exec
 
+  /// start() would not wait.
+  bool ready() const;
   /// Of `plan` nothing is needed any more on return. Errors: clone's errno. An exec that fails is a child that exits
   /// with kExecFailed.
   Result<Spawned> start(const SpawnPlan& plan);

@@ -428,6 +428,7 @@ bool Manager::start_next() {
     const bool wanted = task != nullptr && !task->deleting() && !task->supervised &&
                         (task->phase == TaskPhase::kAccepted || task->phase == TaskPhase::kQueued);
     if (wanted && options_.max_concurrent != 0 && running_ >= options_.max_concurrent) return false;
+    if (wanted && !runtime_.can_start(*task)) return false;
     start_queue_.pop_front();
     if (task != nullptr) task->start_due = false;
     if (!wanted) continue;

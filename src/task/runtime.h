@@ -35,6 +35,11 @@ class Runtime {
  public:
   virtual ~Runtime() = default;
 
+  /// start() would not have to wait for earlier ones. Where it would, the loop turns again when it is time to ask again.
+  virtual bool can_start(const Task& task) {
+    (void)task;
+    return true;
+  }
   /// Start a supervisor; for a task that has ended or is lost, one that runs its postStop hook and no more. An error is
   /// one of this machine at this moment (EAGAIN, ENOMEM): try again later, nothing has been started. False: it has been
   /// started, and is to be adopted.

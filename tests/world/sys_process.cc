@@ -219,6 +219,7 @@ Result<Spawned> spawn(const SpawnPlan& plan) {
 struct Spawner::Start {};
 Spawner::Spawner() = default;
 Spawner::~Spawner() = default;
+bool Spawner::ready() const { return true; }
 Result<Spawned> Spawner::start(const SpawnPlan& plan) { return spawn(plan); }
 
 Result<Fd> open_pidfd(int32_t) { not_simulated("open_pidfd"); }

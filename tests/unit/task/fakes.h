@@ -317,6 +317,7 @@ class FakeRuntime final : public Runtime {
  public:
   FakeRuntime(Journal& journal, FakeStore& store) : journal_(journal), store_(store) {}
 
+  bool can_start(const Task&) override { return ready; }
   Result<bool> start(const Task& task, int32_t attempt) override {
     if (start_error != 0) {
       journal_.push_back("start_fails " + task.name);
@@ -372,6 +373,7 @@ class FakeRuntime final : public Runtime {
   std::set<uint64_t> woken;
   uint32_t leftovers = 0;
   int trash_calls = 0;
+  bool ready = true;  ///< a start would not wait
   std::map<Uid, int> starts;
   std::map<Uid, int32_t> attempts;
   std::set<uint64_t> sweeping;             ///< wait for on_swept

@@ -198,6 +198,21 @@ TEST_CASE("a start that fails is tried again by a tick, not in a tight loop") {
   CHECK(status_of(world.task("a")).message == "");
 }
 
+TEST_CASE("a start that would have to wait is left to a later turn, and keeps its place") {
+  World world;
+  world.runtime.ready = false;
+  for (const char* name : {"a", "b", "c"}) world.create(name);
+  world.settle();  // and does not ask for more turns
+  CHECK(world.names() == "a b c");
+  CHECK(world.count("start a") == 0);
+  world.remove("a");
+  world.settle();
+  world.runtime.ready = true;
+  world.settle();
+  CHECK(world.count("start a") == 0);
+  CHECK(world.before("start b", "start c"));
+}
+
 TEST_CASE("commands are carried out in the order in which they came, one write a step") {
   World world;
   for (int i = 1; i <= 5; ++i) world.create("t" + std::to_string(i));
