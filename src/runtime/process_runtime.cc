@@ -20,7 +20,7 @@ namespace te {
 namespace {
 
 constexpr MonoNanos kTrashDelay = 50 * kMillisecond;  ///< many deletions make one unlinker
-constexpr MonoNanos kStartPause = kMillisecond;         ///< those before it get to their exec, the loop goes on
+constexpr MonoNanos kStartPause = kMillisecond;       ///< those before it get to their exec, the loop goes on
 constexpr MonoNanos kHelperRetry = 200 * kMillisecond;
 constexpr MonoNanos kTrashPauseMax = 60 * kSecond;  ///< what can't be unlinked now, most likely can't be soon
 constexpr size_t kSweepBatch = 512;

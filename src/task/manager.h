@@ -1,9 +1,10 @@
 // The manager: desired tasks against actual ones.
 //
 // Commands (create, delete, set) come from the API and are carried out one after the other, in the order in which they
-// came, one durable write a turn, which creations that follow each other share; facts come from the runtime. Both only change state here; step() then does the next
-// durable thing, starts what may start, and tells the observer. Everything is level-triggered: advance(task) looks at
-// the facts and queues what is due, so that an event lost or told twice does no harm, and recovery is the same code.
+// came, one durable write a turn, which creations that follow each other share; facts come from the runtime. Both only
+// change state here; step() then does the next durable thing, starts what may start, and tells the observer. Everything
+// is level-triggered: advance(task) looks at the facts and queues what is due, so that an event lost or told twice does
+// no harm, and recovery is the same code.
 #pragma once
 
 #include <cstdint>
@@ -255,8 +256,8 @@ class Manager final : public RuntimeEvents {
   std::vector<uint64_t> unclear_;  ///< without a supervisor, and with records that can't be read now
   std::deque<std::pair<MonoNanos, uint64_t>> expiries_;  ///< in order
   MonoNanos next_tick_ = kNever;
-  uint32_t running_ = 0;   ///< tasks that take a slot
-  uint32_t sweeping_ = 0;  ///< tasks whose mark is being swept
+  uint32_t running_ = 0;    ///< tasks that take a slot
+  uint32_t sweeping_ = 0;   ///< tasks whose mark is being swept
   size_t group_limit_ = 1;  ///< creations that one durable write may take
   Due next_due_ = Due::kEnd;
   bool stopping_ = false;

@@ -35,7 +35,8 @@ class Runtime {
  public:
   virtual ~Runtime() = default;
 
-  /// start() would not have to wait for earlier ones. Where it would, the loop turns again when it is time to ask again.
+  /// start() would not have to wait for earlier ones. Where it would, the loop turns again when it is time to ask
+  /// again.
   virtual bool can_start(const Task& task) {
     (void)task;
     return true;
