@@ -190,6 +190,9 @@ void write_metrics(std::string& out, const MetricsView& view) {
   number(out, "task_executor_tasks_lost_total", "counter", "Supervisors that died without a record.", counters.lost);
   number(out, "task_executor_tasks_deleted_total", "counter", "Tasks gone.", counters.deleted);
   number(out, "task_executor_supervisors", "gauge", "Supervisors that the agent holds.", view.supervisors);
+  number(out, "task_executor_records_watched", "gauge",
+         "1 while inotify tells what supervisors record; 0: it can't be had, and the tick looks at it.",
+         view.records_watched ? 1 : 0);
   histogram(out, "task_executor_create_to_durable_seconds", "From a task's acceptance to its being on disk.",
             counters.create_to_durable);
   histogram(out, "task_executor_create_to_exec_seconds", "From a task's acceptance to the exec of its command.",

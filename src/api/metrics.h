@@ -33,6 +33,7 @@ struct MetricsView {
   const Histogram& turns;  ///< of the loop, less the time in durable writes
   const Histogram& durable_writes;
   size_t supervisors;
+  bool records_watched;
   size_t watchers;
   size_t followers;
   std::string_view build_labels;

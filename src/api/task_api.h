@@ -40,6 +40,7 @@ class Readiness {
   virtual const Histogram& loop_turns() const = 0;
   virtual const Histogram& durable_writes() const = 0;
   virtual size_t supervisors() const = 0;
+  virtual bool records_watched() const = 0;
   virtual std::optional<RuntimeFigures> container_runtime() const = 0;
 
  protected:

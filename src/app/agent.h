@@ -58,6 +58,7 @@ class Agent final : private BeforeSleep,
   const Histogram& durable_writes() const override { return store_->durable_writes(); }
   std::optional<RuntimeFigures> container_runtime() const override;
   size_t supervisors() const override { return processes_->supervisors(); }
+  bool records_watched() const override { return processes_->records_watched(); }
 
   Config config_;
   const Clock& clock_;

@@ -62,19 +62,41 @@ Result<void> ProcessRuntime::open(RuntimeEvents& events) {
   }
   self_ = TRY(std::move(self));
   null_ = TRY(sys::open_at(AT_FDCWD, "/dev/null", O_RDWR));
+  tell_watching(open_notifier());
+  return {};
+}
+
+// The user's limits of inotify (instances, watches), shared with all his other programs, are no reason to stay away or
+// to refuse a task: pidfds tell that a run is over, and what else its records say the tick sees, only later.
+Result<void> ProcessRuntime::open_notifier() {
+  if (notifier_watch_.active()) return {};
   TRY(notifier_.open());
   notifier_watch_ = TRY(reactor_.watch(notifier_.fd(), EPOLLIN, *this));
   return {};
 }
 
-// The user's limit of inotify watches is no reason to refuse a task: the tick sees its end too, only later.
+void ProcessRuntime::tell_watching(const Result<void>& watching) {
+  if (watching.ok() == records_watched_) return;
+  records_watched_ = watching.ok();
+  if (watching) {
+    log_.info("records are watched again");
+  } else {
+    log_.warning("records are looked at by the tick only", {{"error", watching.error().text()}});
+  }
+}
+
+Result<int> ProcessRuntime::add_watch(const Task& task) {
+  TRY(open_notifier());
+  return notifier_.add((options_.data_dir + "/" + task.name).c_str());
+}
+
 int ProcessRuntime::watch_records(const Task& task) {
-  const std::string path = options_.data_dir + "/" + task.name;
-  const Result<int> number = notifier_.add(path.c_str());
+  Result<int> number = add_watch(task);
   if (!number) {
-    log_.warning("records are looked at by the tick only", {{"task", task.name}, {"error", number.error().text()}});
+    tell_watching(std::move(number).error());
     return kNoWatch;
   }
+  tell_watching({});
   watched_[*number] = task.sequence;
   return *number;
 }

@@ -42,6 +42,8 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   void empty_trash() override;
 
   size_t supervisors() const { return runs_.size(); }
+  /// Whether records were watched when that was last tried; if not, the tick looks at them.
+  bool records_watched() const { return records_watched_; }
   /// Whether that process is a supervisor or helper of ours, whose end is waited for.
   bool awaits(int32_t pid) const;
 
@@ -54,6 +56,9 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   void on_child_end(Child& child, const std::optional<sys::ChildEnd>& end) override;
   Result<void> hold(const Task& task, Fd pidfd, int32_t pid, int watch_number);
   int watch_records(const Task& task);
+  Result<int> add_watch(const Task& task);
+  Result<void> open_notifier();
+  void tell_watching(const Result<void>& watching);
   void unwatch_records(int number);
   void signal(const Task& task, int number);
   Result<std::unique_ptr<Child>> spawn_helper(const std::vector<const char*>& argv, int dir);
@@ -71,6 +76,7 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   sys::Spawner spawner_;
   sys::Notifier notifier_;
   Watch notifier_watch_;
+  bool records_watched_ = true;
   /// Another turn of the loop, in which starts that wait are tried again.
   struct Turn final : TimerHandler {
     void on_timer() override {}

@@ -99,6 +99,7 @@ class Metrics(AgentTest):
             "task_executor_tasks_deleted_total": 1,
             "task_executor_tasks_deleting": 0,
             "task_executor_supervisors": 2,
+            "task_executor_records_watched": 1,
             "task_executor_leftover_processes": 1,
             "task_executor_create_to_durable_seconds_count": 7,
             "task_executor_create_to_exec_seconds_count": 6,

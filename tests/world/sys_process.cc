@@ -169,6 +169,7 @@ Result<size_t> Poller::wait(std::span<epoll_event> events, bool) {
 }
 
 Result<void> Notifier::open() {
+  if (kernel().events().chance("nonotify")) return system_error("inotify_init1", {}, EMFILE);
   fd_ = open_kind(Description::Kind::kNotify);
   return {};
 }

@@ -10,7 +10,7 @@ namespace {
 std::string written(const Manager& manager, const HttpServer& server, const Histogram& turns = {},
                     const Histogram& writes = {}, std::optional<RuntimeFigures> runtime = {}) {
   std::string out;
-  write_metrics(out, {manager, server, turns, writes, 3, 4, 5, "version=\"x\"", std::move(runtime)});
+  write_metrics(out, {manager, server, turns, writes, 3, true, 4, 5, "version=\"x\"", std::move(runtime)});
   return out;
 }
 
@@ -80,6 +80,7 @@ TEST_CASE_FIXTURE(Tidy, "metrics: tasks by state, and what has been done") {
   CHECK(has_line(text, "task_executor_create_to_exec_seconds_count 2"));
   CHECK(has_line(text, "task_executor_exit_to_recorded_seconds_count 1"));
   CHECK(has_line(text, "task_executor_supervisors 3"));
+  CHECK(has_line(text, "task_executor_records_watched 1"));
   CHECK(has_line(text, "task_executor_watchers 4"));
   CHECK(has_line(text, "task_executor_log_followers 5"));
   CHECK(has_line(text, "task_executor_build_info{version=\"x\"} 1"));

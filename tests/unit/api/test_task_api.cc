@@ -18,6 +18,7 @@ struct FakeReadiness final : Readiness {
   const Histogram& loop_turns() const override { return turns; }
   const Histogram& durable_writes() const override { return turns; }
   size_t supervisors() const override { return 0; }
+  bool records_watched() const override { return true; }
   std::optional<RuntimeFigures> container_runtime() const override { return std::nullopt; }
   std::string why;
   Histogram turns;
