@@ -68,16 +68,16 @@ class Client:
 
 
 class Agent:
-    """One agent process, with a directory below `work` that is new unless it is kept."""
+    """One agent process, with a directory below `work` that is new unless it is kept. `prefix` is what execs it."""
 
-    def __init__(self, binary, work, name, *flags, keep=False):
+    def __init__(self, binary, work, name, *flags, keep=False, prefix=()):
         self.data = os.path.join(work, name)
         self.log = os.path.join(work, name + ".log")
         if not keep:
             shutil.rmtree(self.data, ignore_errors=True)
         self.started = time.perf_counter()
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([binary, f"--data-dir={self.data}", "--listen-addr=127.0.0.1:0",
+            self.process = subprocess.Popen([*prefix, binary, f"--data-dir={self.data}", "--listen-addr=127.0.0.1:0",
                                              "--log-level=info", *flags], stderr=log)
         self.pid = self.process.pid
         self.port = 0
@@ -116,6 +116,11 @@ class Agent:
 
 def task(name, *command):
     return json.dumps({"name": name, "spec": {"process": {"command": command}}}).encode()
+
+
+def json_tasks(named):
+    """A list for setTasks, of (name, command)."""
+    return json.dumps([{"name": name, "spec": {"process": {"command": command}}} for name, command in named]).encode()
 
 
 def supervisors(agent):
