@@ -6,7 +6,7 @@ namespace te {
 
 namespace {
 
-constexpr size_t kPiece = 64 * kKiB;
+constexpr size_t kPiece = 16 * kKiB;  ///< not more: where a thousand list all tasks, others wait for a round of them
 constexpr size_t kTellBatch = 64;  ///< watchers told in one turn
 
 }  // namespace
