@@ -70,10 +70,12 @@ bench: all  ## the table of figures, each beside a reference of the same run
 	@tools/setup bench
 	@tools/bench/run $(BUILD)/task-executor
 
-soak: all  ## a million tasks through one agent, which must not grow
+soak: all  ## a million tasks through one agent, which must not grow; a crowd; a slow disk (an hour)
+	@tools/setup soak
 	@tools/bench/soak $(BUILD)/task-executor
 
 fleet: all  ## 500 agents under one controller, by poll and by watch
+	@tools/setup soak
 	@tools/fleet/run $(BUILD)/task-executor
 
 install: all  ## to DESTDIR and PREFIX (/usr/local)

@@ -128,6 +128,17 @@ def supervisors(agent):
         return file.read().split()
 
 
+def longest_turn(agent, share=0.999):
+    """The bound in seconds under which that share of the loop's turns stays, syncs not counted, and their number."""
+    client = agent.client()
+    text = client.ask(b"GET", b"/metrics")[1].decode()
+    client.close()
+    buckets = [(float(bound.replace("+Inf", "inf")), int(count)) for bound, count in
+               re.findall(r'task_executor_loop_turn_seconds_bucket\{le="([^"]+)"\} (\d+)', text)]
+    total = buckets[-1][1]
+    return next(bound for bound, count in buckets if count >= share * total), total
+
+
 def pss(pid):
     with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Pss:"))

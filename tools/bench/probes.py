@@ -1,5 +1,6 @@
 """What looks on while an agent is under load: /health asked from a process of its own, watchers, and what is held."""
 
+import collections
 import os
 import selectors
 import signal
@@ -8,15 +9,13 @@ import struct
 import time
 import traceback
 
-from agents import percentile
+from agents import percentile, pss
+from report import fail
 
-# The disk as an agent sees it when each sync takes so long: all that makes something durable waits, nothing else. The
-# tracer is no child of the agent's, and the agent is the process that was started.
-SLOW_DISK = ("strace", "-DDD", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fsync,fdatasync,syncfs")
+SETTLE_LIMIT = 120.0
 
-
-def slow_disk(seconds):
-    return (*SLOW_DISK, "-e", f"inject=fsync,fdatasync,syncfs:delay_enter={seconds * 1e6:.0f}us")
+Held = collections.namedtuple("Held", "rss pss descriptors children zombies watches files inodes")
+HELD = ("RSS / PSS, KiB", "descriptors", "children / zombies", "files", "inodes of the file system")
 
 
 class Helper:
@@ -97,10 +96,11 @@ class Health:
 
 
 class Watchers:
-    """Connections that watch all tasks; each counts what it is told."""
+    """Connections that watch all tasks; each counts what it is told. There once each has the first list."""
 
-    MARK = b'"type":"DELETED"'
+    MARK = b'{"type":"DELETED"'
     ERROR = b'"type":"ERROR"'
+    LISTED = b'"type":"BOOKMARK"'
 
     def __init__(self, agent, count):
         self.helper = Helper(lambda end: self.work(agent, count, end))
@@ -109,14 +109,14 @@ class Watchers:
     @staticmethod
     def work(agent, count, end):
         selector = selectors.DefaultSelector()
-        deleted, rests, received = {}, {}, 0
+        deleted, rests, received, listing = {}, {}, 0, set()
         for _ in range(count):
             client = agent.client()
             client.socket.sendall(client.request_bytes(b"GET", b"/tasks?watch=true"))
             selector.register(client.socket, selectors.EVENT_READ)
             deleted[client.socket], rests[client.socket] = 0, b""
+            listing.add(client.socket)
         selector.register(end, selectors.EVENT_READ)
-        end.send(b"ready")
         while True:
             for key, _ in selector.select():
                 data = key.fileobj.recv(1 << 18)
@@ -127,10 +127,14 @@ class Watchers:
                     continue
                 received += len(data)
                 text = rests[key.fileobj] + data
-                rests[key.fileobj] = text[-len(Watchers.MARK) + 1:]  # a mark may lie across two pieces
+                rests[key.fileobj] = text[-len(Watchers.MARK) + 1:]  # a word may lie across two pieces
                 if not data or Watchers.ERROR in text:
                     raise RuntimeError("a watcher was left behind")
                 deleted[key.fileobj] += text.count(Watchers.MARK)
+                if key.fileobj in listing and Watchers.LISTED in text:
+                    listing.discard(key.fileobj)
+                    if not listing:
+                        end.send(b"ready")
 
     def counts(self):
         """The fewest and the most deletions that one of them has seen, and bytes received by all."""
@@ -168,3 +172,35 @@ def children(agent):
         except (FileNotFoundError, ProcessLookupError):
             pass
     return len(pids), zombies
+
+
+class Looker:
+    """Looks at what an agent holds, over one connection, so that looking does not change what is seen."""
+
+    def __init__(self, agent):
+        self.agent, self.client = agent, agent.client()
+
+    def ask(self, *request):
+        return self.client.ask(*request)[1]
+
+    def busy(self, running):
+        """What is still under way, or "": deletions, the trash, children beside the supervisors of what runs."""
+        trash, (count, _) = os.listdir(self.agent.data + "/.trash"), children(self.agent)
+        deleting = b"\ntask_executor_tasks_deleting 0\n" not in self.ask(b"GET", b"/metrics")
+        return f"{len(trash)} in the trash, {count} children" if deleting or trash or count != running else ""
+
+    def settled(self, running=0):
+        limit = time.monotonic() + SETTLE_LIMIT
+        while busy := self.busy(running):
+            if time.monotonic() > limit:
+                fail(f"not settled: {busy}")
+                break
+            time.sleep(0.02)
+        disk = os.statvfs(self.agent.data)
+        return Held(self.agent.status("VmRSS"), pss(self.agent.pid), self.agent.descriptors(), *children(self.agent),
+                    inotify_watches(self.agent), files_below(self.agent.data), disk.f_files - disk.f_ffree)
+
+
+def cells(held):
+    """For the columns HELD."""
+    return (f"{held.rss} / {held.pss}", held.descriptors, f"{held.children} / {held.zombies}", held.files, held.inodes)
