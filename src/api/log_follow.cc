@@ -3,8 +3,10 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/text.h"
+#include "reactor/notifier_watch.h"
 #include "sys/fs.h"
 
 namespace te {
@@ -49,6 +51,7 @@ class LogFollowers::Body final : public BodySource {
   std::array<File, kLogFiles.size()> files_;
   size_t turn_ = 0;       ///< the file that is read next
   bool ended_ = false;    ///< the sizes are final
+  bool noticed_ = false;  ///< it is among those that events are of
   bool stopped_ = false;  ///< the agent stops: the stream breaks off where it is
 };
 
@@ -126,10 +129,7 @@ LogFollowers::LogFollowers(Reactor& reactor, HttpServer& server, const Manager& 
 LogFollowers::~LogFollowers() = default;
 
 Result<void> LogFollowers::follow(uint64_t ticket, const Task& task, const LogQuery& query, HttpResponse& response) {
-  if (!notifier_watch_.active() && notifier_.open()) {
-    Result<Watch> watch = reactor_.watch(notifier_.fd(), EPOLLIN, *this);
-    if (watch) notifier_watch_ = std::move(watch).value();
-  }
+  (void)watch_notifier(reactor_, notifier_, notifier_watch_, *this).ok();  // without it there is the tick
   auto body = std::make_unique<Body>(*this, ticket, task.sequence, query);
   by_task_.emplace(task.sequence, body.get());
   TRY(body->refresh(task, false));
@@ -142,8 +142,7 @@ Result<void> LogFollowers::follow(uint64_t ticket, const Task& task, const LogQu
 }
 
 int LogFollowers::watch_file(Body& body, const std::string& path) {
-  const Result<int> number = notifier_watch_.active() ? notifier_.add_written((data_dir_ + "/" + path).c_str())
-                                                      : Result<int>(Error{ErrorKind::kUnsupported, 0, {}});
+  const Result<int> number = notifier_.add_written((data_dir_ + "/" + path).c_str());
   if (!number) {
     ++unwatched_;
     return kNoWatch;
@@ -206,7 +205,9 @@ void LogFollowers::on_io(uint32_t) {
     void visit(int number, sys::Notifier::Change change, std::string_view) override {
       all = all || change == sys::Notifier::Change::kLost;
       const auto [begin, end] = followers.by_watch_.equal_range(number);
-      for (auto at = begin; at != end; ++at) bodies.push_back(at->second);
+      for (auto at = begin; at != end; ++at) {
+        if (!std::exchange(at->second->noticed_, true)) bodies.push_back(at->second);
+      }
     }
   } visitor(*this);
   constexpr int kMostReads = 64;
@@ -214,9 +215,8 @@ void LogFollowers::on_io(uint32_t) {
   }
   paused_ = notifier_watch_.set_events(0).ok();
   if (paused_) timer_.set(std::min(timer_.armed() ? timer_.deadline() : kNever, reactor_.now() + kFollowPause));
+  for (Body* body : visitor.bodies) body->noticed_ = false;
   if (visitor.all) return look_at_all();
-  std::sort(visitor.bodies.begin(), visitor.bodies.end());
-  visitor.bodies.erase(std::unique(visitor.bodies.begin(), visitor.bodies.end()), visitor.bodies.end());
   std::vector<uint64_t> tickets;
   for (Body* body : visitor.bodies) {
     if (const Task* task = manager_.find_id(body->task())) (void)body->refresh(*task, false).ok();

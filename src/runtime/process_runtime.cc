@@ -8,6 +8,7 @@
 #include <array>
 #include <utility>
 
+#include "reactor/notifier_watch.h"
 #include "runtime/helpers.h"
 #include "runtime/inner_reaper.h"
 #include "runtime/supervisor.h"
@@ -62,41 +63,32 @@ Result<void> ProcessRuntime::open(RuntimeEvents& events) {
   }
   self_ = TRY(std::move(self));
   null_ = TRY(sys::open_at(AT_FDCWD, "/dev/null", O_RDWR));
-  tell_watching(open_notifier());
+  const Result<void> opened = watch_notifier(reactor_, notifier_, notifier_watch_, *this);
+  tell_watching(opened ? nullptr : &opened.error());
   return {};
 }
 
 // The user's limits of inotify (instances, watches), shared with all his other programs, are no reason to stay away or
 // to refuse a task: pidfds tell that a run is over, and what else its records say the tick sees, only later.
-Result<void> ProcessRuntime::open_notifier() {
-  if (notifier_watch_.active()) return {};
-  TRY(notifier_.open());
-  notifier_watch_ = TRY(reactor_.watch(notifier_.fd(), EPOLLIN, *this));
-  return {};
-}
-
-void ProcessRuntime::tell_watching(const Result<void>& watching) {
-  if (watching.ok() == records_watched_) return;
-  records_watched_ = watching.ok();
-  if (watching) {
+void ProcessRuntime::tell_watching(const Error* trouble) {
+  if (records_watched_ == (trouble == nullptr)) return;
+  records_watched_ = trouble == nullptr;
+  if (records_watched_) {
     log_.info("records are watched again");
   } else {
-    log_.warning("records are looked at by the tick only", {{"error", watching.error().text()}});
+    log_.warning("records are looked at by the tick only", {{"error", trouble->text()}});
   }
 }
 
 Result<int> ProcessRuntime::add_watch(const Task& task) {
-  TRY(open_notifier());
+  TRY(watch_notifier(reactor_, notifier_, notifier_watch_, *this));
   return notifier_.add((options_.data_dir + "/" + task.name).c_str());
 }
 
 int ProcessRuntime::watch_records(const Task& task) {
-  Result<int> number = add_watch(task);
-  if (!number) {
-    tell_watching(std::move(number).error());
-    return kNoWatch;
-  }
-  tell_watching({});
+  const Result<int> number = add_watch(task);
+  tell_watching(number ? nullptr : &number.error());
+  if (!number) return kNoWatch;
   watched_[*number] = task.sequence;
   return *number;
 }

@@ -57,8 +57,7 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   Result<void> hold(const Task& task, Fd pidfd, int32_t pid, int watch_number);
   int watch_records(const Task& task);
   Result<int> add_watch(const Task& task);
-  Result<void> open_notifier();
-  void tell_watching(const Result<void>& watching);
+  void tell_watching(const Error* trouble);
   void unwatch_records(int number);
   void signal(const Task& task, int number);
   Result<std::unique_ptr<Child>> spawn_helper(const std::vector<const char*>& argv, int dir);
