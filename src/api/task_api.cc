@@ -308,10 +308,9 @@ Result<void> TaskApi::logs(uint64_t ticket, const HttpRequest& request, const Ta
 
 void TaskApi::metrics(HttpResponse& response) const {
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  write_metrics(response.body,
-                {*manager_, *server_, readiness_.loop_turns(), readiness_.durable_writes(), readiness_.supervisors(),
-                 readiness_.records_watched(), watches_->size(), followers_->size(), options_.build_labels,
-                 readiness_.container_runtime()});
+  write_metrics(response.body, {*manager_, *server_, readiness_.loop_turns(), readiness_.durable_writes(),
+                                readiness_.supervisors(), readiness_.records_watched(), watches_->size(),
+                                followers_->size(), options_.build_labels, readiness_.container_runtime()});
 }
 
 void TaskApi::ready(HttpResponse& response) {

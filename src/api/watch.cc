@@ -7,7 +7,7 @@ namespace te {
 namespace {
 
 constexpr size_t kPiece = 16 * kKiB;  ///< not more: where a thousand list all tasks, others wait for a round of them
-constexpr size_t kTellBatch = 64;  ///< watchers told in one turn
+constexpr size_t kTellBatch = 64;     ///< watchers told in one turn
 
 }  // namespace
 

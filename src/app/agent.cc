@@ -245,6 +245,7 @@ bool Agent::before_sleep() {
   bool more = manager_->step();
   if (api_->end_turn()) more = true;
   server_->end_turn();
+  trim_after_crowd();
   if (orphans_due_ && reap_orphans()) more = true;
   const bool tasks_done = !stop_tasks_ || !manager_->anything_running();
   if (shutting_down_ && server_->all_closed() && tasks_done) reactor_->stop();
@@ -267,6 +268,17 @@ void Agent::on_timer() {
   give_up_at_ = kNever;
   log_.warning("clients that do not read their answers are left");
   server_->abandon_all();
+}
+
+// What a crowd has freed lies between things that live, where free() leaves it.
+void Agent::trim_after_crowd() {
+  constexpr size_t kCrowd = 512;
+  constexpr size_t kShareLeft = 8;
+  const size_t now = manager_->size() + server_->connections();
+  crowd_ = std::max(crowd_, now);
+  if (crowd_ < kCrowd || now > crowd_ / kShareLeft) return;
+  crowd_ = now;
+  sys::trim_heap();
 }
 
 // As process 1 the agent inherits every orphan. Only ends that nobody waits for are taken; one of ours stands in their

@@ -46,6 +46,7 @@ class Agent final : private BeforeSleep,
   Result<void> open_doors(std::vector<sys::Listener> listeners);
   void shut_down(int signal);
   bool reap_orphans();
+  void trim_after_crowd();
 
   bool before_sleep() override;
   void on_timer() override;
@@ -80,6 +81,7 @@ class Agent final : private BeforeSleep,
   std::unique_ptr<HttpServer> server_;
   Histogram turns_;
   MonoNanos durable_before_ = 0;
+  size_t crowd_ = 0;          ///< most tasks and connections since the heap was last trimmed
   bool is_init_ = false;      ///< process 1: orphans come to us
   bool orphans_due_ = false;  ///< some child has ended
   Result<void> probed_;       ///< whether the disk takes tasks

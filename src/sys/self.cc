@@ -98,4 +98,6 @@ void keep_heap_small() {
   ::mallopt(M_TRIM_THRESHOLD, kThreshold);
 }
 
+void trim_heap() { ::malloc_trim(0); }
+
 }  // namespace te::sys

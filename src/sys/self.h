@@ -46,5 +46,7 @@ const char* environment_value(const char* name);
 
 /// For a process that lives long and is small: free memory goes back to the kernel early.
 void keep_heap_small();
+/// Gives back what is free in the midst of the heap too. Takes milliseconds where that is much.
+void trim_heap();
 
 }  // namespace te::sys

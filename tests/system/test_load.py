@@ -77,6 +77,23 @@ class Load(AgentTest):
         eventually(lambda: agent.get("/getTasks").body.strip() == b"[]", 60, "all are gone", poll=0.1)
         health.finish(self)
 
+    def test_memory_of_a_crowd_goes_back(self):
+        if SLOW > 1:
+            self.skipTest("A SANITIZER BUILD HAS NO FIGURE FOR MEMORY")
+        agent = self.agent()
+
+        def rss():
+            return int(status_fields(agent.pid)["VmRSS"].split()[0])
+
+        before = rss()
+        crowd = [guide(f"t{n}", "true", args=["x" * 6000]) for n in range(600)]
+        last = guide("last", "true")  # above them in the heap, so that it can't just be cut
+        self.assertEqual(agent.post("/setTasks", [*crowd, last]).status, 200)
+        self.assertGreater(rss(), before + 3500)
+        self.assertEqual(agent.post("/setTasks", [last]).status, 200)
+        eventually(lambda: len(agent.get("/getTasks").json()) == 1, 60, "the crowd is gone", poll=0.1)
+        self.assertLess(rss(), before + 1500, "RSS in KiB")
+
     def test_hundreds_run_and_are_adopted(self):
         agent = self.agent()
         self.assertEqual(agent.post("/setTasks", [guide(f"t{n}", "sleep", "1000") for n in range(300)]).status, 200)
