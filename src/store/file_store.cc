@@ -184,7 +184,7 @@ Result<void> FileStore::discard(const Task& task, Place place) {
   const DurableWrite timed(durable_);
   const int parent = parent_of(place);
   Result<void> moved = sys::rename_at(parent, task.name, trash_.get(), task.uid.view());
-  if (!moved && missing(moved.error()) && place == Place::kNext && stands_live(task)) {
+  if (!moved && missing(moved.error()) && place == Place::kNext && TRY(stands_live(task))) {
     return discard(task, Place::kLive);  // promote() has come to its rename, and no further
   }
   // Missing: moved before and not synced, or taken away by somebody. Either way the name is free.
@@ -192,10 +192,12 @@ Result<void> FileStore::discard(const Task& task, Place place) {
   return sys::sync(parent);
 }
 
-bool FileStore::stands_live(const Task& task) {
+Result<bool> FileStore::stands_live(const Task& task) {
   const Result<Fd> dir = sys::open_dir_at(root_.get(), task.name);
-  if (!dir) return false;
+  if (!dir && missing(dir.error())) return false;
+  if (!dir) return dir.error();
   const Result<std::unique_ptr<Task>> found = read_task(dir->get(), task.name);
+  if (!found && found.error().kind == ErrorKind::kSystem && !missing(found.error())) return found.error();
   return found.ok() && (*found)->uid == task.uid;
 }
 

@@ -74,7 +74,7 @@ class FileStore final : public Store, public RunStore {
   Result<void> confirm(int dir, const Task& task);
   Result<void> confirm_rest();
   bool is_removed(const Task& task);
-  bool stands_live(const Task& task);
+  Result<bool> stands_live(const Task& task);
   void quarantine(int folder, const std::string& name, std::string_view why);
   /// For reading small state files; one at a time.
   template <class T>
