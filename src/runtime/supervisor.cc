@@ -68,6 +68,7 @@ class Supervisor {
   void reap();
   void inner_gone(const sys::ChildEnd& inner);
   // Records.
+  static bool can_be_recorded();
   Result<void> write_run(bool durable);
   void write_exec(MonoNanos now);
   void write_exit(MonoNanos now);
@@ -182,6 +183,7 @@ void Supervisor::begin(RunPhase phase) {
   }
   if (failure.stage != StartStage::kNone) {
     if (phase == RunPhase::kPostStop && is_passing(failure)) {
+      post_stop_due_ = can_be_recorded();
       record_at_ = sys::mono_now() + kRecordInterval;
       return;
     }
@@ -304,6 +306,12 @@ void Supervisor::inner_gone(const sys::ChildEnd& inner) {
   }
 }
 
+// Not where somebody has removed the task's directory: nobody would ever read it.
+bool Supervisor::can_be_recorded() {
+  const Result<sys::FileVersion> directory = sys::file_version(kSupervisorDirFd);
+  return !directory || !directory->removed;
+}
+
 Result<void> Supervisor::write_run(bool durable) {
   const std::string text = encode_run(run_);
   // This one must not fail for want of space: the hook would have to wait for it.
@@ -315,19 +323,20 @@ Result<void> Supervisor::write_run(bool durable) {
 
 // Not synced. Until it is there the agent says "waiting" of a process that runs.
 void Supervisor::write_exec(MonoNanos now) {
-  exec_due_ = !write_run(false).ok();
+  exec_due_ = !write_run(false).ok() && can_be_recorded();
   if (exec_due_) record_at_ = now + kRecordInterval;
 }
 
 // Over the blocks that creation has taken: no space is asked for.
 void Supervisor::write_exit(MonoNanos now) {
-  recorded_ = sys::fill_reserved(kSupervisorDirFd, "exit.tmp", "exit.json", encode_exit(end_)).ok();
+  recorded_ = sys::fill_reserved(kSupervisorDirFd, "exit.tmp", "exit.json", encode_exit(end_)).ok() ||
+              !can_be_recorded();
   begun_ = begun_ || recorded_;
   if (!recorded_) record_at_ = now + kRecordInterval;
 }
 
 void Supervisor::write_hook_end(MonoNanos now) {
-  hook_end_due_ = !write_run(true).ok() && !deleted_;
+  hook_end_due_ = !write_run(true).ok() && !deleted_ && can_be_recorded();
   if (hook_end_due_) record_at_ = now + kRecordInterval;
 }
 

@@ -149,7 +149,7 @@ Result<FileVersion> file_version(int fd) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return system_error("fstat");
   const WallMicros changed_at = static_cast<WallMicros>(info.st_ctim.tv_sec) * 1'000'000 + info.st_ctim.tv_nsec / 1'000;
-  return FileVersion{info.st_ino, changed_at};
+  return FileVersion{info.st_ino, changed_at, info.st_nlink == 0};
 }
 
 bool exists_at(int dir, std::string_view path) {

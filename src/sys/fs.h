@@ -68,6 +68,7 @@ Result<WallMicros> change_time_at(int dir, std::string_view path);
 struct FileVersion {
   uint64_t inode = 0;
   WallMicros changed_at = 0;
+  bool removed = false;  ///< no name leads to it any more
 
   bool operator==(const FileVersion&) const = default;
 };

@@ -123,6 +123,25 @@ class Stubborn(AgentTest):
         self.assertEqual(agent.post("/setTasks", []).status, 200)
         agent.gone("a")
 
+    def test_directory_of_a_running_one_taken_away(self):
+        agent = self.agent()
+        go = os.path.join(self.scratch(), "go")
+        agent.create(guide("a", "sleep", "1000", lifecycle={"postStop": {"exec": {"command": ["true"]}}}))
+        agent.create(guide("b", "sh", "-c", f"until [ -e {go} ]; do sleep 0.01; done"))
+        supervisors = []
+        for name in ("a", "b"):
+            agent.wait_state(name, "running")
+            supervisors.append(agent.supervisor_of(name))
+            shutil.rmtree(os.path.join(agent.data_dir, name))
+        agent.delete("a")
+        agent.gone("a")
+        # One that ends by itself leaves nobody behind who would go on trying to record it.
+        with open(go, "w", encoding="utf-8"):
+            pass
+        eventually(lambda: not any(alive(pid) for pid in supervisors), 10, "no supervisor")
+        agent.delete("b")
+        agent.gone("b")
+
     def test_log_that_is_a_fifo_now(self):
         agent = self.agent()
         agent.run("a", "echo", "out")

@@ -271,7 +271,7 @@ Result<void> set_times_now(int fd) {
 Result<FileVersion> file_version(int fd) {
   if (kernel().ghost()) return system_error("fstat", {}, EIO);
   const Ino ino = TRY(file_of(fd));
-  return FileVersion{ino, kernel().disk.at(ino).changed_at};
+  return FileVersion{ino, kernel().disk.at(ino).changed_at, kernel().disk.at(ino).links == 0};
 }
 
 bool exists_at(int dir, std::string_view path) {
