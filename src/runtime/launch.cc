@@ -84,6 +84,7 @@ StartFailure Launch::fork_held(RunPhase phase, int error_output) {
   if (!pair) return {StartStage::kFork, pair.error().code};
   Result<sys::SocketPair> report = remote ? sys::socket_pair() : sys::SocketPair{};
   if (!report) return {StartStage::kFork, report.error().code};
+  parent_ = sys::self_pid();
   const Result<int32_t> pid = sys::fork_child();
   if (!pid) return {StartStage::kFork, pid.error().code};
   if (*pid == 0) {
@@ -230,7 +231,8 @@ StartFailure Launch::prepare(RunPhase phase, int error_output, TargetEntry* targ
   }
   const Result<void> bound = sys::die_with_parent();
   if (!bound) return {StartStage::kCredentials, bound.error().code};
-  if (reaper_ != 0 && sys::parent_pid() != reaper_) sys::end_process(127);
+  // It may have died before, and with its word to go on in the channel already.
+  if (sys::parent_pid() != parent_) sys::end_process(127);
   return {};
 }
 
@@ -282,7 +284,7 @@ StartFailure Launch::enter(TargetEntry& target) {
     send_message(report_, HeldMessage{StartStage::kNone, 0, *pid});
     sys::end_process(0);
   }
-  reaper_ = become_inner_reaper(report_, bytes_);
+  parent_ = become_inner_reaper(report_, bytes_);
   sys::prepare_child(plan_.header().nofile_soft, plan_.header().nofile_hard);
   return {};
 }

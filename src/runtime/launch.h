@@ -69,7 +69,7 @@ class Launch {
   int32_t child_ = 0;
   int32_t inner_ = 0;
   bool stopped_ = false;  ///< killed on its way, because we were asked to stop
-  int32_t reaper_ = 0;    ///< child: what getppid(2) must say; 0: the channel tells whether the parent lives
+  int32_t parent_ = 0;    ///< child: what getppid(2) must say
 };
 
 }  // namespace te

@@ -381,6 +381,31 @@ class HooksAndCrashes(AgentTest):
         self.assertFalse(alive(int(read(f"{folder}/pid"))))
         self.assert_no_trace(agent, uid)
 
+    def test_killed_when_main_has_its_word_to_begin(self):
+        agent = self.agent("--on-lost=fail")
+        folder = self.scratch()
+        self.steps(agent, f"{folder}/out", folder)
+        eventually(lambda: read(f"{folder}/out") == "pre\n", 5, "pre")
+        supervisor = agent.supervisor_of("a")
+        uid = agent.uid("a")
+        # Main's process is held up on its way to the exec, until somebody reads.
+        task = f"{agent.data_dir}/a"
+        os.mkfifo(f"{task}/stdout.log")
+        self.let_go(folder, "pre")
+        eventually(lambda: '"main"' in read(f"{task}/run.json") and "poll" in read(f"/proc/{supervisor}/wchan"), 10,
+                   "the supervisor waits for main's exec")
+        kill_pid(supervisor)
+        eventually(lambda: not alive(supervisor), 5)
+        reader = os.open(f"{task}/stdout.log", os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        self.assertEqual(agent.ended("a")["reason"], "Lost")
+        eventually(lambda: read(f"{folder}/out") == "pre\npost\n", 5, "postStop, and never main")
+        self.let_go(folder, "post")
+        agent.delete("a")
+        agent.gone("a")
+        self.assertEqual(read(f"{folder}/out"), "pre\npost\n")
+        self.assert_no_trace(agent, uid)
+
     def test_lost_and_forgotten(self):
         agent = self.agent()
         out = os.path.join(self.scratch(), "out")
