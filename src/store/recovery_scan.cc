@@ -107,17 +107,16 @@ Result<void> FileStore::scan_folder(int folder, Place place, std::vector<Recover
       quarantine(folder, entry.name, task.error().text());
       continue;
     }
-    TRY(confirm(dir->get(), **task));
     Recovered found;
     found.place = place;
     found.task = std::move(task).value();
-    bool ended = false;
     if (place == Place::kLive) {
       found.locked = !TRY(sys::try_flock(dir->get()));
-      ended = sys::exists_at(dir->get(), "exit.json");
-      found.has_run = ended || sys::exists_at(dir->get(), "run.json");
+      found.ended = sys::exists_at(dir->get(), "exit.json");
+      found.has_run = found.ended || sys::exists_at(dir->get(), "run.json");
     }
-    if (!found.locked && !ended) reserve_again(dir->get(), *found.task);
+    TRY(confirm(dir->get(), *found.task));
+    if (!found.locked && !found.ended) reserve_again(dir->get(), *found.task);
     if (place == Place::kLive && found.task->spec.pod != nullptr) {
       found.locked = found.has_run && !is_removed(*found.task);
     }

@@ -131,7 +131,8 @@ void Manager::recover_one(Task& task, const Recovered& found) {
   task.phase = TaskPhase::kStarting;
   take_slot(task);
   activate(task);
-  look_at_records(task);
+  task.end_due = found.ended;  // an earlier agent may have told it, marked as durable or not
+  look_at_records(task, found.ended);
   if (found.has_run) {
     const Result<bool> adopted = runtime_.adopt(task);
     task.held = adopted.ok() && *adopted;

@@ -79,6 +79,7 @@ struct Recovered {
   Place place = Place::kLive;
   bool locked = false;   ///< a supervisor holds the directory
   bool has_run = false;  ///< run.json or exit.json is there, readable or not
+  bool ended = false;    ///< exit.json is there, and durable
   bool quiet = false;    ///< no process was seen that carries its mark
 };
 

@@ -278,6 +278,7 @@ class FakeStore final : public Store {
     one.place = place;
     one.locked = dir.locked;
     one.has_run = dir.run.has_value() || dir.run_unreadable || dir.exit.has_value();
+    one.ended = dir.exit.has_value();
     one.quiet = !dir.marked;
     return one;
   }

@@ -222,6 +222,21 @@ TEST_CASE("a supervisor that can't be watched at once is adopted, and its task n
   CHECK(world.runtime.swept_by_supervisor.contains(world.task("a").sequence));
 }
 
+TEST_CASE("an end that was told is known at once after a restart, even where it can't be marked as durable") {
+  World world;
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.record_end("a", 3);
+  world.settle();
+  REQUIRE(world.reason("a") == "Failed");
+  world.dir("a").exit_durable = false;
+  world.dir("a").locked = true;  // by its supervisor, which has a leftover to watch
+  world.restart();
+  CHECK(world.reason("a") == "Failed");
+  CHECK(world.count("start a") == 1);
+}
+
 TEST_CASE("nothing is concluded from a lock while the supervisor can't be taken up") {
   World world;
   world.runtime.held_at_once = false;
