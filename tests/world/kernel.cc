@@ -434,6 +434,23 @@ uint64_t Kernel::next_random() {
   return z ^ (z >> 31U);
 }
 
+// The current process waits for the disk: no signal but KILL wakes it.
+void Kernel::stand_still(MonoNanos time) {
+  Process& self = *current_;
+  const MonoNanos until = mono_ + time;
+  if (self.kind == ProcessKind::kProgram) {
+    while (!self.ghost && mono_ < until) wait(until);
+    return;
+  }
+  while (!self.ghost && mono_ < until) {
+    if (ready_.empty()) {
+      advance_to(timers_.empty() ? until : std::min(until, timers_.begin()->first));
+    } else {
+      schedule(*std::next(ready_.begin(), static_cast<ptrdiff_t>(next_random() % ready_.size())));
+    }
+  }
+}
+
 int Kernel::change(DiskOp op) {
   Process& self = *current_;
   ++changes_;
@@ -442,6 +459,10 @@ int Kernel::change(DiskOp op) {
   if (self.kind == ProcessKind::kProgram && events_.chance("yield")) {
     ready_.insert(self.pid);
     self.fiber->yield();
+    if (self.ghost) return EIO;
+  }
+  if (const MonoNanos time = events_.takes(op)) {
+    stand_still(time);
     if (self.ghost) return EIO;
   }
   const int error = events_.on_disk(op);

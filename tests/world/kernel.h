@@ -104,6 +104,8 @@ class KernelEvents {
   virtual ~KernelEvents() = default;
   /// Before each change; the disk is whole. An errno lets it fail.
   virtual int on_disk(DiskOp op) = 0;
+  /// How long it takes. Meanwhile all others go on.
+  virtual MonoNanos takes(DiskOp op) = 0;
   /// Whether something that may fail or happen late does so; `what` is one word.
   virtual bool chance(std::string_view what) = 0;
   /// A command or hook may exec from now on.
@@ -204,6 +206,7 @@ class Kernel {
   Process& add(ProcessKind kind, Process* parent);
   void close_all(Process& process);
   void orphan_children(Process& process);
+  void stand_still(MonoNanos time);
   void run(Process& process);
 
   KernelEvents& events_;

@@ -64,7 +64,9 @@ class Ledger {
   /// The same as check(), and the list that a watcher begins with.
   void meet(const Manager& manager);
 
-  void violation(std::string text) { violations_.push_back(std::move(text)); }
+  void violation(std::string text) {
+    if (violations_.empty() || violations_.back() != text) violations_.push_back(std::move(text));
+  }
   const std::vector<std::string>& violations() const { return violations_; }
   uint64_t ends_told() const { return ends_told_; }
   uint64_t tasks() const { return tasks_; }

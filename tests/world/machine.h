@@ -41,6 +41,7 @@ class Machine final : private KernelEvents, private Observer {
 
   // Chances, by whoever drives it; at first nothing fails, and everything goes in the same order.
   std::function<int(DiskOp)> on_change;           ///< before each change of the disk; errno or 0
+  std::function<MonoNanos(DiskOp)> slowness;      ///< how long a change takes
   std::function<bool(std::string_view)> happens;  ///< KernelEvents::chance
   std::function<uint32_t(uint32_t)> pick;         ///< whose turn it is
   std::function<void()> on_step;                  ///< the agent has made a turn
@@ -86,6 +87,7 @@ class Machine final : private KernelEvents, private Observer {
   void send(std::function<void(uint64_t)> wish);
 
   int on_disk(DiskOp op) override;
+  MonoNanos takes(DiskOp op) override { return slowness ? slowness(op) : 0; }
   bool chance(std::string_view what) override { return happens && happens(what); }
   void on_release(const Process& child, const RunRecord& run, bool durable) override;
   void on_end(const Process& process) override {

@@ -114,7 +114,7 @@ class Explorer {
     Machine next(options_, known, std::move(disk));
     Kernel* outer = Kernel::enter(&next.kernel());
     next.kernel().set_clocks(machine.kernel().mono() + kSecond, machine.kernel().wall() + 1'000'000);
-    next.kernel().seed(machine.kernel().mono());
+    next.kernel().seed(static_cast<uint64_t>(machine.kernel().mono()));
     const bool settled = next.settle();
     if (!settled) next.ledger().violation("not at rest: " + next.state());
     if (next.manager() != nullptr) {

@@ -218,7 +218,7 @@ Result<Spawned> spawn(const SpawnPlan& plan) {
 
 /// Nothing is under way here: a child's exec takes no time.
 struct Spawner::Start {};
-Spawner::Spawner() = default;
+Spawner::Spawner() { next_ = kStarts; }
 Spawner::~Spawner() = default;
 bool Spawner::ready() const { return true; }
 Result<Spawned> Spawner::start(const SpawnPlan& plan) { return spawn(plan); }
@@ -229,8 +229,10 @@ Result<Fd> open_self_sealed() { return open_kind(Description::Kind::kDevice); }
 
 Result<void> send_signal(int pidfd, int signal) {
   if (ghost()) return {};
+  if (kernel().events().chance("unsent")) return system_error("pidfd_send_signal", {}, EPERM);
   Process* process = kernel().find(kernel().at(pidfd)->pid);
-  if (process != nullptr) kernel().signal(*process, signal);
+  const bool lost = signal != SIGKILL && kernel().events().chance("deaf");
+  if (process != nullptr && !lost) kernel().signal(*process, signal);
   return {};
 }
 

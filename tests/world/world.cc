@@ -35,6 +35,7 @@ double seconds_of(clockid_t clock) {
 struct Weather {
   uint32_t disk_error = 0;
   uint32_t slow_disk = 0;
+  uint32_t slow_sync = 0;
   uint32_t struck = 0;  ///< who makes a change of the disk is killed
   uint32_t power = 0;
   std::map<std::string, uint32_t, std::less<>> chances;
@@ -89,12 +90,14 @@ class Episode {
     };
     weather_.disk_error = some(30, 2'000);
     weather_.slow_disk = some(10, 1'000);
+    weather_.slow_sync = some(5, 500);
     weather_.struck = some(200, 3'000);
     weather_.power = some(1'000, 20'000);
     for (const char* what : {"late", "unnoticed", "overflow"}) weather_.chances[what] = some(2, 50);
-    for (const char* what : {"emfile", "unreadable", "nofork", "nowatch", "nonotify"}) {
+    for (const char* what : {"emfile", "unreadable", "nofork", "nowatch", "nonotify", "unsent", "deaf"}) {
       weather_.chances[what] = some(20, 2'000);
     }
+    if (random_.once_in(4)) weather_.chances["noattributes"] = 1;  // a file system that has none
   }
 
   void begin(Ledger ledger, Disk disk) {
@@ -111,6 +114,10 @@ class Episode {
       if (!machine_->has_power() || !random_.once_in(weather_.struck)) return false;
       ++kills_;
       return true;
+    };
+    next->slowness = [this](DiskOp op) {
+      const bool slow = op == DiskOp::kSync && random_.once_in(weather_.slow_sync);
+      return slow ? random_.below(random_.once_in(4) ? 10'000 : 500) * kMillisecond : MonoNanos{0};
     };
     next->on_change = [this](DiskOp op) { return fault(op); };
     next->on_step = [this] { machine_->ledger().check(*machine_->manager()); };
