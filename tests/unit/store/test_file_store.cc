@@ -1,5 +1,7 @@
 #include "store/file_store.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 
 #include "../codec/specs.h"
@@ -239,6 +241,21 @@ TEST_CASE_FIXTURE(Tidy, "store: a successor that is half promoted is discarded w
   const Task other = disk.create("t");
   CHECK(disk.store->discard(next, Place::kNext));  // that one is not it
   CHECK(disk.found() == Names{"t"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: one that may be half promoted is not taken for discarded") {
+  Disk disk;
+  const Task next = disk.create("t", Place::kNext);
+  REQUIRE(::renameat(disk.dir.fd(), ".next/t", disk.dir.fd(), "t") == 0);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{0, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const Result<void> discarded = disk.store->discard(next, Place::kNext);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(!discarded);
+  CHECK(disk.store->discard(next, Place::kNext));
+  CHECK(disk.found().empty());
 }
 
 TEST_CASE_FIXTURE(Tidy, "store: a successor is replaced in one step, or cancelled") {
