@@ -54,6 +54,8 @@ Result<bool> ContainerRuntime::start(const Task& task, int32_t attempt) {
 Result<bool> ContainerRuntime::adopt(const Task& task) {
   if (settings_.owner.empty()) settings_.owner = TRY(store_.owner());
   Result<std::optional<RunRecord>> run = store_.read_run(task);
+  // Out of descriptors, say: no reason to give up what runs. It is tried again.
+  if (!run.ok() && run.error().kind == ErrorKind::kSystem) return std::move(run).error();
   const bool readable = run.ok() && run->has_value() && (*run)->pod;
   auto made = std::make_unique<PodRun>(task, readable ? std::move(**run) : RunRecord(), settings_,
                                        static_cast<PodHost&>(*this), store_, clock_, log_);

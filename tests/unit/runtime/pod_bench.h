@@ -40,7 +40,11 @@ class MemoryRunStore final : public RunStore {
     run.reset();
     return {};
   }
-  Result<std::optional<RunRecord>> read_run(const Task&) override { return run; }
+  Result<std::optional<RunRecord>> read_run(const Task&) override {
+    if (read_error != 0) return system_error("read", "run.json", read_error);
+    return run;
+  }
+  int read_error = 0;
 
  private:
   Result<void> write(const char* what) {

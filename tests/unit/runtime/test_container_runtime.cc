@@ -307,6 +307,22 @@ TEST_CASE("Stopped while an image is pulled: as if it had never been started") {
   CHECK(bench.world.empty());
 }
 
+TEST_CASE("A run whose record can't be read just now is not given up") {
+  PodBench bench(PodBench::one());
+  bench.start();
+  REQUIRE(bench.until([&] { return bench.first().stage == ContainerStage::kRunning; }));
+  bench.runtime.reset();
+  bench.boot();
+  bench.store.read_error = EMFILE;
+  CHECK(!bench.runtime->adopt(bench.task).ok());
+  bench.store.read_error = 0;
+  CHECK(bench.runtime->adopt(bench.task).ok());
+  bench.world.end("main", 3);
+  REQUIRE(bench.until_gone());
+  REQUIRE(bench.store.exit);
+  CHECK(bench.store.exit->wait_status == 3 << 8);
+}
+
 TEST_CASE("Stopped at any step: it ends, and nothing is left") {
   for (int steps = 0; steps < 14; ++steps) {
     CAPTURE(steps);
