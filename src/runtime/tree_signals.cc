@@ -30,13 +30,13 @@ void signal_descendants(int number, Wanted wanted) {
 
 void TreeSignals::begin(int32_t leader) {
   newest_ = sys::newest_pid();
-  group_ = leader;
   told_.clear();
-  // Main leads its group from before its exec on, and as long as it is not reaped the number is its own.
-  if (leader != 0) sys::signal_child_group(leader, SIGTERM);
+  // Main leads its group from before its exec on, and as long as it is not reaped the number is its own. A group that
+  // can't be told is told one by one.
+  group_ = leader != 0 && sys::signal_child_group(leader, SIGTERM) ? leader : 0;
   signal_descendants(SIGTERM, [&](const sys::ProcStat& stat) {
     told_.push_back(stat.id.pid);
-    return !is_spared(stat.id.pid) && (leader == 0 || stat.group != leader);
+    return !is_spared(stat.id.pid) && (group_ == 0 || stat.group != group_);
   });
 }
 

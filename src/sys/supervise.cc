@@ -77,9 +77,7 @@ int wait_supervisor_signal(MonoNanos deadline, bool for_long) {
   return for_long ? wait_signal_small(set, deadline) : wait_signal(set, deadline);
 }
 
-void signal_child_group(int32_t leader, int signal) {
-  if (leader > 1) ::kill(-leader, signal);
-}
+bool signal_child_group(int32_t leader, int signal) { return leader > 1 && ::kill(-leader, signal) == 0; }
 
 Result<SocketPair> socket_pair() {
   int ends[2];

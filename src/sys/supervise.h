@@ -29,8 +29,8 @@ void kill_child(int32_t pid);
 /// SIGCHLD, SIGTERM, SIGUSR1, or SIGIO (signal_when_readable); 0 when the deadline has passed. `for_long`:
 /// small_wait.h.
 int wait_supervisor_signal(MonoNanos deadline, bool for_long);
-/// To the process group that our own unreaped child `leader` leads.
-void signal_child_group(int32_t leader, int signal);
+/// To the process group that our own unreaped child `leader` leads. False: to none of it.
+bool signal_child_group(int32_t leader, int signal);
 
 /// A connected pair of stream sockets, CLOEXEC.
 struct SocketPair {

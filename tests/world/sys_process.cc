@@ -347,12 +347,14 @@ int wait_supervisor_signal(MonoNanos deadline, bool) {
   }
 }
 
-void signal_child_group(int32_t leader, int signal) {
-  if (ghost()) return;
+bool signal_child_group(int32_t leader, int signal) {
+  if (ghost()) return true;
+  if (kernel().events().chance("unsent")) return false;
   for (const int32_t pid : kernel().living_below(kernel().current())) {
     Process* process = kernel().find(pid);
     if (process != nullptr && !process->ended && process->group == leader) kernel().signal(*process, signal);
   }
+  return true;
 }
 
 Result<SocketPair> socket_pair() {
