@@ -132,7 +132,7 @@ void Manager::recover_one(Task& task, const Recovered& found) {
   take_slot(task);
   activate(task);
   task.end_due = found.ended;  // an earlier agent may have told it, marked as durable or not
-  look_at_records(task, found.ended);
+  if (look_at_records(task, found.ended) == Told::kUnclear) return look_later(task);
   if (found.has_run) {
     const Result<bool> adopted = runtime_.adopt(task);
     task.held = adopted.ok() && *adopted;
@@ -277,12 +277,14 @@ void Manager::conclude(Task& task, bool durable) {
       leave_slot(task);
       task.lost = true;
       break;
-    case Told::kUnclear:
-      task.unclear = true;
-      unclear_.push_back(task.sequence);
-      tick_soon();
-      break;
+    case Told::kUnclear: look_later(task); break;
   }
+}
+
+void Manager::look_later(Task& task) {
+  task.unclear = true;
+  unclear_.push_back(task.sequence);
+  tick_soon();
 }
 
 void Manager::count_end(std::string_view reason) {
@@ -350,8 +352,13 @@ void Manager::after_supervisor(Task& task) {
     task.stray = false;
     task.swept = true;
     task.phase = TaskPhase::kAccepted;
+    const bool in_containers = static_cast<bool>(task.run.pod);  // that looks otherwise than having been accepted
     task.run = {};
-    if (!task.deleting()) try_start_later(task, "the supervisor ended before the start; it is tried again");
+    if (!task.deleting()) {
+      try_start_later(task, "the supervisor ended before the start; it is tried again");
+    } else if (in_containers) {
+      observer_.on_changed(task);
+    }
   }
   advance(task);
 }
@@ -448,8 +455,8 @@ bool Manager::start_next() {
       take_slot(*task);
       activate(*task);
     }
-    // Starting looks like having been accepted.
-    if (told && started) observer_.on_changed(*task);
+    // Starting looks like having been accepted, but in containers.
+    if (started && (told || task->run.pod)) observer_.on_changed(*task);
     return !start_queue_.empty() && (options_.max_concurrent == 0 || running_ < options_.max_concurrent);
   }
   return false;
@@ -671,7 +678,13 @@ void Manager::tick() {
   unclear.swap(unclear_);
   for (const uint64_t id : unclear) {
     Task* task = by_id(id);
-    if (task != nullptr && task->unclear) after_supervisor(*task);
+    if (task == nullptr || !task->unclear) continue;
+    if (!task->supervised) {
+      after_supervisor(*task);
+    } else {
+      task->unclear = false;
+      if (look_at_records(*task, false) == Told::kUnclear) look_later(*task);
+    }
   }
   std::vector<uint64_t> batch;
   auto at = active_.lower_bound(tick_cursor_);

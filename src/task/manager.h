@@ -195,6 +195,7 @@ class Manager final : public RuntimeEvents {
   Told look_at_records(Task& task, bool durable = false);
   Result<bool> is_tellable(const Task& task);
   void conclude(Task& task, bool durable = false);
+  void look_later(Task& task);
   void look_again(Task& task);
   void set_ended(Task& task, ExitRecord end);
   void count_end(std::string_view reason);
@@ -254,7 +255,7 @@ class Manager final : public RuntimeEvents {
   uint64_t tick_cursor_ = 0;
   std::deque<uint64_t> start_queue_;
   std::vector<uint64_t> failed_starts_;
-  std::vector<uint64_t> unclear_;  ///< without a supervisor, and with records that can't be read now
+  std::vector<uint64_t> unclear_;  ///< with records that can't be read now; without a supervisor, or found with one
   std::deque<std::pair<MonoNanos, uint64_t>> expiries_;  ///< in order
   MonoNanos next_tick_ = kNever;
   uint32_t running_ = 0;    ///< tasks that take a slot

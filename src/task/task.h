@@ -60,7 +60,7 @@ struct Task {
   bool stray = false;       ///< a supervisor is lost: only a sweep by the mark can tell that nothing is left
   bool quiet = false;       ///< when this agent started, no process of it was seen
   bool end_due = false;     ///< its supervisor has done with exit.json, or has had time enough
-  bool unclear = false;     ///< the supervisor has gone, and its records can't be read at the moment
+  bool unclear = false;     ///< its records can't be read at the moment, and it must be known what they say
   // What has been asked for already.
   bool sweeping = false;  ///< sweep_by_mark is under way
   bool chore_due = false;

@@ -237,6 +237,28 @@ TEST_CASE("an end that was told is known at once after a restart, even where it 
   CHECK(world.count("start a") == 1);
 }
 
+TEST_CASE("recovery waits for the records of a task whose supervisor lives, too") {
+  World world;
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.record_end("a", 3);
+  world.settle();
+  world.dir("a").locked = true;
+  world.store.read_error = EMFILE;
+  world.restart();
+  world.settle();
+  CHECK(!world.manager->settled());
+  world.tick();
+  CHECK(!world.manager->settled());
+  world.store.read_error = 0;
+  world.tick();
+  CHECK(world.manager->settled());
+  CHECK(world.reason("a") == "Failed");
+  CHECK(world.task("a").held);
+  CHECK(world.count("start a") == 1);
+}
+
 TEST_CASE("nothing is concluded from a lock while the supervisor can't be taken up") {
   World world;
   world.runtime.held_at_once = false;
