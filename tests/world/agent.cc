@@ -8,8 +8,8 @@
 
 namespace te::world {
 
-Agent::Agent(const ManagerOptions& options, Observer& observer, LogSink& sink)
-    : log_(sink, clock_), options_(options), observer_(observer) {}
+Agent::Agent(const ManagerOptions& options, Observer& observer, CriConnector& connector, LogSink& sink)
+    : log_(sink, clock_), options_(options), observer_(observer), connector_(connector) {}
 
 Result<void> Agent::boot() {
   reactor_ = std::make_unique<Reactor>(TRY(Reactor::create()));
@@ -21,9 +21,16 @@ Result<void> Agent::boot() {
   runtime.root = store_->root();
   runtime.trash = store_->trash();
   runtime.limits = {1024, 1024};
-  runtime_ = std::make_unique<ProcessRuntime>(*reactor_, log_, std::move(runtime), BaseEnvironment(nullptr));
+  processes_ = std::make_unique<ProcessRuntime>(*reactor_, log_, std::move(runtime), BaseEnvironment(nullptr));
+  PodSettings pods;
+  pods.data_dir = kDataDir;
+  pods.root = store_->root();
+  pods.tick = options_.tick_interval;
+  containers_ = std::make_unique<ContainerRuntime>(std::move(pods), connector_, *store_, clock_, log_);
+  runtime_ = std::make_unique<TaskRouter>(*processes_, *containers_);
   manager_ = std::make_unique<Manager>(options_, *store_, *runtime_, observer_, clock_, log_);
-  TRY(runtime_->open(*manager_));
+  TRY(processes_->open(*manager_));
+  containers_->open(*manager_);
   std::vector<Recovered> found = TRY(store_->scan());
   TRY(look_for_quiet_ones(found));
   manager_->recover(std::move(found));
@@ -54,9 +61,14 @@ Result<void> Agent::turn() {
   return {};
 }
 
+void Agent::on_timer() {
+  manager_->tick();
+  containers_->tick();
+}
+
 bool Agent::before_sleep() {
   busy_ = manager_->step();
-  const MonoNanos next = manager_->next_deadline();
+  const MonoNanos next = std::min(manager_->next_deadline(), containers_->next_deadline());
   if (next == kNever) {
     timer_->cancel();
   } else if (!timer_->armed() || timer_->deadline() != next) {

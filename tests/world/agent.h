@@ -6,7 +6,9 @@
 
 #include "base/log.h"
 #include "reactor/reactor.h"
+#include "runtime/container_runtime.h"
 #include "runtime/process_runtime.h"
+#include "runtime/task_router.h"
 #include "store/file_store.h"
 #include "sys/clock.h"
 #include "task/manager.h"
@@ -17,7 +19,7 @@ constexpr const char* kDataDir = "/tasks";
 
 class Agent final : private BeforeSleep, private TimerHandler {
  public:
-  Agent(const ManagerOptions& options, Observer& observer, LogSink& sink);
+  Agent(const ManagerOptions& options, Observer& observer, CriConnector& connector, LogSink& sink);
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
@@ -34,16 +36,19 @@ class Agent final : private BeforeSleep, private TimerHandler {
  private:
   Result<void> look_for_quiet_ones(std::vector<Recovered>& found);
   bool before_sleep() override;
-  void on_timer() override { manager_->tick(); }
+  void on_timer() override;
 
   sys::SystemClock clock_;
   Log log_;
   ManagerOptions options_;
   Observer& observer_;
+  CriConnector& connector_;
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<Timer> timer_;
   std::unique_ptr<FileStore> store_;
-  std::unique_ptr<ProcessRuntime> runtime_;
+  std::unique_ptr<ProcessRuntime> processes_;
+  std::unique_ptr<ContainerRuntime> containers_;
+  std::unique_ptr<TaskRouter> runtime_;
   std::unique_ptr<Manager> manager_;
   bool recovered_ = false;
   bool busy_ = true;

@@ -106,6 +106,8 @@ class KernelEvents {
   virtual int on_disk(DiskOp op) = 0;
   /// How long it takes. Meanwhile all others go on.
   virtual MonoNanos takes(DiskOp op) = 0;
+  /// How long the container runtime takes for a call.
+  virtual MonoNanos answers_in() = 0;
   /// Whether something that may fail or happen late does so; `what` is one word.
   virtual bool chance(std::string_view what) = 0;
   /// A command or hook may exec from now on.

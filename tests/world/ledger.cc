@@ -12,7 +12,10 @@ namespace te::world {
 
 namespace {
 
-std::string command_of(const Task& task) { return std::string(*task.spec.process.command.begin()); }
+std::string command_of(const Task& task) {
+  const ProcessSpec& process = task.spec.process;
+  return std::string(task.spec.pod ? *task.spec.pod->pod.containers.front().command.begin() : *process.command.begin());
+}
 
 /// What a watcher can see of it.
 std::string shown(const Task& task) {
@@ -169,6 +172,26 @@ void Ledger::ended(const Process& process) {
   const auto life = lives_.find(found->second);
   if (life != lives_.end()) life->second.main_status = process.status;
   mains_.erase(found);
+}
+
+void Ledger::container_started(std::string_view uid, std::string_view run, bool durable) {
+  ++version_;
+  const auto found = lives_.find(uid);
+  if (found == lives_.end()) return violation("a container of an unknown task was started");
+  Life& life = found->second;
+  note("started", uid, life.name, run);
+  if (!durable) violation(life.name + " was started before its run.json was durable");
+  if (!life.released.insert({RunPhase::kMain, std::atoi(std::string(run).c_str())}).second) {
+    violation(life.name + " runs twice, in containers");
+  }
+  life.main_status = -1;
+}
+
+void Ledger::container_ended(std::string_view uid, int code) {
+  const auto found = lives_.find(uid);
+  if (found == lives_.end()) return;
+  note("ended", uid, found->second.name, std::to_string(code));
+  found->second.main_status = code << 8;
 }
 
 void Ledger::strike(Life& life) {

@@ -53,6 +53,9 @@ class Ledger {
   // The truth.
   void released(const Process& child, const RunRecord& run, bool durable);
   void ended(const Process& process);
+  /// Of a container task; `run` as its label has it.
+  void container_started(std::string_view uid, std::string_view run, bool durable);
+  void container_ended(std::string_view uid, int code);
   /// Nothing runs any more. `recorded` says of a name whether an end is durable under it.
   void power_lost(FunctionRef<bool(std::string_view name)> recorded);
   void supervisor_died(std::string_view name, bool recorded);

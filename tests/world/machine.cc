@@ -5,7 +5,10 @@
 #include <cstdlib>
 #include <utility>
 
+#include "codec/task_json.h"
+#include "runtime/pod_config.h"
 #include "runtime/supervisor.h"
+#include "wire/json_reader.h"
 
 namespace te::world {
 
@@ -20,6 +23,21 @@ std::unique_ptr<Hook> hook(const std::string& command) {
   return made;
 }
 
+/// As its JSON is read, because that is what stands in task.json.
+TaskSpec container_spec(const Wish& wish) {
+  std::string body = R"({"name":")" + wish.name + R"(","spec":{"container":{"image":"box","command":[")" + wish.command +
+                     R"("]},"timeoutSeconds":)" + std::to_string(wish.timeout_seconds) +
+                     R"(,"terminationGracePeriodSeconds":)" + std::to_string(wish.grace_seconds) + "}}";
+  const size_t size = body.size();
+  body.resize(size + kJsonPadding);
+  SpecOptions options;
+  options.container_mode = true;
+  JsonParser parser;
+  Result<TaskRequests> read = read_task(parser, PaddedText{body.data(), size}, options);
+  if (!read) std::abort();
+  return std::move(read->tasks.front().spec);
+}
+
 }  // namespace
 
 void NoLog::write(LogLevel, std::string_view line) {
@@ -28,6 +46,7 @@ void NoLog::write(LogLevel, std::string_view line) {
 }
 
 TaskSpec Wish::spec() const {
+  if (container) return container_spec(*this);
   TaskSpec out;
   out.form = form;
   out.process.command.add(command);
@@ -38,15 +57,29 @@ TaskSpec Wish::spec() const {
   return out;
 }
 
-Machine::Machine(const ManagerOptions& options, Ledger ledger, Disk disk)
+Machine::Machine(const ManagerOptions& options, Ledger ledger, Disk disk, PodState pods)
     : options_(options),
       ledger_(std::move(ledger)),
-      kernel_(std::make_unique<Kernel>(static_cast<KernelEvents&>(*this), std::move(disk))) {}
+      kernel_(std::make_unique<Kernel>(static_cast<KernelEvents&>(*this), std::move(disk))),
+      pods_(std::make_unique<Pods>(*kernel_, std::move(pods))) {
+  const auto uid_of = [](const Container& one) { return cri::find_label(one.summary.labels, kUidLabel); };
+  pods_->on_start = [this, uid_of](const Container& one) {
+    if (!power_) return;
+    const Ino dir = kernel_->disk.find(kernel_->disk.find(kRootIno, "tasks"),
+                                       cri::find_label(one.summary.labels, kTaskLabel));
+    const bool durable = dir != kNoIno && kernel_->durable(dir, "run.json");
+    ledger_.container_started(uid_of(one), cri::find_label(one.summary.labels, kRunLabel), durable);
+  };
+  pods_->on_end = [this, uid_of](const Container& one, int code) {
+    if (power_) ledger_.container_ended(uid_of(one), code);
+  };
+}
 
 Machine::~Machine() {
   Kernel* before = Kernel::enter(kernel_.get());
   kernel_->lose_power();
   agent_.reset();
+  pods_.reset();
   kernel_.reset();
   Kernel::enter(before);
 }
@@ -56,6 +89,7 @@ void Machine::bury_agent() {
   // Its destructors are a ghost's.
   kernel_->current().ghost = true;
   agent_.reset();
+  pods_->hang_up();
   kernel_->end_agent();
   ledger_.forget_wishes();
   met_ = false;
@@ -64,7 +98,7 @@ void Machine::bury_agent() {
 
 void Machine::boot() {
   kernel_->begin_agent();
-  agent_ = std::make_unique<Agent>(options_, static_cast<Observer&>(*this), sink_);
+  agent_ = std::make_unique<Agent>(options_, static_cast<Observer&>(*this), *pods_, sink_);
   const Result<void> booted = agent_->boot();
   if (!power_) return;
   if (!booted || kernel_->ghost()) return bury_agent();
@@ -173,6 +207,7 @@ int Machine::on_disk(DiskOp op) {
 }
 
 void Machine::turn() {
+  if (agent_->recovered()) pods_->deliver();
   const Result<void> turned = agent_->turn();
   if (!power_) return;
   if (kernel_->ghost()) return bury_agent();
@@ -196,7 +231,8 @@ bool Machine::step() {
     boot();
     return true;
   }
-  const bool agent = agent_ != nullptr && (agent_->busy() || kernel_->agent_is_woken());
+  pods_->advance();
+  const bool agent = agent_ != nullptr && (agent_->busy() || kernel_->agent_is_woken() || pods_->due());
   const auto& ready = kernel_->ready();
   if (!ready.empty() && (!agent || !pick || pick(2) == 0)) {
     auto chosen = ready.begin();
@@ -209,7 +245,8 @@ bool Machine::step() {
 }
 
 bool Machine::sleep(MonoNanos until) {
-  const MonoNanos next = agent_ == nullptr ? std::min(kernel_->next_event(), boot_at_) : kernel_->next_event();
+  MonoNanos next = std::min(kernel_->next_event(), pods_->next_event());
+  if (agent_ == nullptr) next = std::min(next, boot_at_);
   if (next > until) {
     kernel_->advance_to(until);
     return false;
@@ -265,6 +302,9 @@ void Machine::check_leftovers() {
   Manager* manager = this->manager();
   for (const auto& [name, ino] : stands("")) {
     if (!name.starts_with('.') && manager->find_current(name) == nullptr) ledger_.violation(name + " is left on disk");
+  }
+  for (const auto& [id, one] : pods_->state().world.sandboxes) {
+    ledger_.violation("a sandbox is left of " + std::string(cri::find_label(one.labels, kTaskLabel)));
   }
   for (const auto& [pid, process] : kernel_->processes()) {
     if (process->mark.empty() || process->ended) continue;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "kernel.h"
 #include "ledger.h"
+#include "pods.h"
 
 namespace te::world {
 
@@ -28,13 +29,14 @@ struct Wish {
   int64_t timeout_seconds = 0;
   int64_t grace_seconds = 1;
   WireForm form = WireForm::kGuide;
+  bool container = false;  ///< in one, without hooks
 
   TaskSpec spec() const;
 };
 
 class Machine final : private KernelEvents, private Observer {
  public:
-  Machine(const ManagerOptions& options, Ledger ledger, Disk disk = {});
+  Machine(const ManagerOptions& options, Ledger ledger, Disk disk = {}, PodState pods = {});
   ~Machine();
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
@@ -42,6 +44,7 @@ class Machine final : private KernelEvents, private Observer {
   // Chances, by whoever drives it; at first nothing fails, and everything goes in the same order.
   std::function<int(DiskOp)> on_change;           ///< before each change of the disk; errno or 0
   std::function<MonoNanos(DiskOp)> slowness;      ///< how long a change takes
+  std::function<MonoNanos()> answer_time;         ///< of the container runtime
   std::function<bool(std::string_view)> happens;  ///< KernelEvents::chance
   std::function<uint32_t(uint32_t)> pick;         ///< whose turn it is
   std::function<void()> on_step;                  ///< the agent has made a turn
@@ -76,6 +79,7 @@ class Machine final : private KernelEvents, private Observer {
 
   Kernel& kernel() { return *kernel_; }
   Ledger& ledger() { return ledger_; }
+  Pods& pods() { return *pods_; }
   Manager* manager() { return agent_ != nullptr && agent_->recovered() ? &agent_->manager() : nullptr; }
   size_t waiting() const { return sent_.size(); }
   std::string state() const;
@@ -88,6 +92,7 @@ class Machine final : private KernelEvents, private Observer {
 
   int on_disk(DiskOp op) override;
   MonoNanos takes(DiskOp op) override { return slowness ? slowness(op) : 0; }
+  MonoNanos answers_in() override { return answer_time ? answer_time() : 0; }
   bool chance(std::string_view what) override { return happens && happens(what); }
   void on_release(const Process& child, const RunRecord& run, bool durable) override;
   void on_end(const Process& process) override {
@@ -102,6 +107,7 @@ class Machine final : private KernelEvents, private Observer {
   Ledger ledger_;
   NoLog sink_;
   std::unique_ptr<Kernel> kernel_;
+  std::unique_ptr<Pods> pods_;
   std::unique_ptr<Agent> agent_;
   uint64_t next_ticket_ = 1;
   std::map<uint64_t, std::function<void(uint64_t)>> sent_;  ///< wishes not answered yet, by ticket

@@ -36,6 +36,7 @@ struct Weather {
   uint32_t disk_error = 0;
   uint32_t slow_disk = 0;
   uint32_t slow_sync = 0;
+  uint32_t slow_runtime = 0;
   uint32_t struck = 0;  ///< who makes a change of the disk is killed
   uint32_t power = 0;
   std::map<std::string, uint32_t, std::less<>> chances;
@@ -50,6 +51,7 @@ class Episode {
     options_.ttl_after_finished = random_.once_in(4) ? kSecond : 0;
     options_.log_max_bytes = random_.once_in(4) ? 8192 : 0;
     names_ = 1 + random_.below(12);
+    containers_ = random_.once_in(2) ? 0 : 1 + random_.below(4);
     if (!random_.once_in(5)) brew();
     begin(Ledger(options_), Disk());
     machine_->kernel().disk.journal = random_.once_in(2) ? Journal::kStrict : Journal::kOrdered;
@@ -91,6 +93,8 @@ class Episode {
     weather_.disk_error = some(30, 2'000);
     weather_.slow_disk = some(10, 1'000);
     weather_.slow_sync = some(5, 500);
+    weather_.slow_runtime = some(5, 200);
+    weather_.chances["noanswer"] = some(10, 500);
     weather_.struck = some(200, 3'000);
     weather_.power = some(1'000, 20'000);
     for (const char* what : {"late", "unnoticed", "overflow"}) weather_.chances[what] = some(2, 50);
@@ -100,8 +104,8 @@ class Episode {
     if (random_.once_in(4)) weather_.chances["noattributes"] = 1;  // a file system that has none
   }
 
-  void begin(Ledger ledger, Disk disk) {
-    auto next = std::make_unique<Machine>(options_, std::move(ledger), std::move(disk));
+  void begin(Ledger ledger, Disk disk, PodState pods = {}) {
+    auto next = std::make_unique<Machine>(options_, std::move(ledger), std::move(disk), std::move(pods));
     if (machine_ != nullptr) {
       next->kernel().set_clocks(machine_->kernel().mono() + kSecond, machine_->kernel().wall() + 1'000'000);
     }
@@ -119,6 +123,9 @@ class Episode {
       const bool slow = op == DiskOp::kSync && random_.once_in(weather_.slow_sync);
       return slow ? random_.below(random_.once_in(4) ? 10'000 : 500) * kMillisecond : MonoNanos{0};
     };
+    next->answer_time = [this] {
+      return random_.once_in(weather_.slow_runtime) ? random_.below(5'000) * kMillisecond : MonoNanos{0};
+    };
     next->on_change = [this](DiskOp op) { return fault(op); };
     next->on_step = [this] { machine_->ledger().check(*machine_->manager()); };
     machine_ = std::move(next);
@@ -127,6 +134,7 @@ class Episode {
 
   bool happens(std::string_view what) {
     if (what == "yield") return random_.once_in(4);
+    if (what == "done") return random_.once_in(2);
     const auto found = weather_.chances.find(what);
     return found != weather_.chances.end() && random_.once_in(found->second);
   }
@@ -140,17 +148,18 @@ class Episode {
 
   void lose_power() {
     ++power_losses_;
+    pods_ = machine_->pods().after_power_loss();
     known_ = std::make_unique<Ledger>(machine_->ledger_at_power_loss());
     left_ = std::make_unique<Disk>(
         machine_->kernel().disk.survivor([this](uint32_t options) { return random_.below(options); }));
     machine_->lose_power();
   }
 
-  void restore_power() { begin(std::move(*known_), std::move(*left_)); }
+  void restore_power() { begin(std::move(*known_), std::move(*left_), std::move(pods_)); }
 
   void mishap() {
     if (weather_.chances.empty() || !machine_->has_power()) return;
-    switch (random_.below(7)) {
+    switch (random_.below(8)) {
       case 0: machine_->kernel().jump_wall(random_.below(20) * 1'000'000); break;
       case 1: machine_->kernel().jump_wall(-static_cast<WallMicros>(random_.below(3'600)) * 1'000'000); break;
       case 2:
@@ -162,6 +171,7 @@ class Episode {
       case 5:
         if (weather_.power != 0) lose_power();
         break;
+      case 6: machine_->pods().go_away(random_.below(5'000) * kMillisecond); break;
       default: kill_somebody(); break;
     }
   }
@@ -204,6 +214,11 @@ class Episode {
         out.command += ",ms=2";
         break;
       default: out.command += ",ms=2"; break;
+    }
+    if (out.pre_start.empty() && out.post_stop.empty() && kind != 2 && random_.once_in(containers_)) {
+      out.container = true;
+      out.command += ",pod";
+      return out;
     }
     if (random_.once_in(3)) {
       out.form = WireForm::kController;
@@ -255,9 +270,11 @@ class Episode {
   ManagerOptions options_;
   Weather weather_;
   uint32_t names_ = 1;
+  uint32_t containers_ = 0;  ///< one task in so many is in a container
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Ledger> known_;
   std::unique_ptr<Disk> left_;
+  PodState pods_;
   uint64_t changes_ = 0;
   uint64_t power_losses_ = 0;
   uint64_t kills_ = 0;

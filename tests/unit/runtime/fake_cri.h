@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,13 +35,15 @@ struct CriWorld {
   int next_id = 1;
   int max_sandboxes = 0;
 
-  void end(const std::string& name, int code, std::string reason = {}) {
+  static void end(Container& one, int code, const std::string& reason = {}) {
+    one.summary.state = one.status.state = cri::ContainerState::kExited;
+    one.status.exit_code = code;
+    one.status.reason = !reason.empty() ? reason : code == 0 ? "Completed" : "Error";
+    one.status.finished_at_ns = one.status.started_at_ns + 1'000'000'000;
+  }
+  void end(const std::string& name, int code, const std::string& reason = {}) {
     for (auto& [id, one] : containers) {
-      if (one.summary.name != name) continue;
-      one.summary.state = one.status.state = cri::ContainerState::kExited;
-      one.status.exit_code = code;
-      one.status.reason = !reason.empty() ? reason : code == 0 ? "Completed" : "Error";
-      one.status.finished_at_ns = one.status.started_at_ns + 1'000'000'000;
+      if (one.summary.name == name) end(one, code, reason);
     }
   }
   bool empty() const { return sandboxes.empty() && containers.empty(); }
@@ -58,11 +61,14 @@ class FakeCri final : public cri::Client {
   explicit FakeCri(CriWorld& world) : world_(world) {}
 
   std::map<Method, std::deque<Fault>> faults;
+  std::function<std::optional<Fault>(Method)> chance;  ///< where none is in `faults`
   std::vector<std::string> journal;  ///< "RunPodSandbox", in the order of the answers
   std::vector<cri::PullImageRequest> pulls;
   std::vector<cri::StopContainerRequest> stops;
   std::function<void(CriWorld::Container&)> on_start;  ///< what a started container does at once
-  bool stop_kills = true;                              ///< a stopped container ends with 143
+  std::function<void(CriWorld::Container&)> on_stop;   ///< one that runs; empty: it ends with 143
+  bool stop_kills = true;                              ///< or does not hear
+  bool connected = true;
   cri::VersionResponse version{"0.1.0", "containerd", "1.6.20", "v1"};
 
   size_t waiting() const { return pending_.size(); }
@@ -75,7 +81,7 @@ class FakeCri final : public cri::Client {
     return true;
   }
 
-  const cri::VersionResponse* runtime() const override { return &version; }
+  const cri::VersionResponse* runtime() const override { return connected ? &version : nullptr; }
   std::string_view trouble() const override { return {}; }
 
   cri::Call list_pod_sandbox(const cri::ListPodSandboxRequest& request,
@@ -127,7 +133,8 @@ class FakeCri final : public cri::Client {
   cri::Call create_container(const cri::CreateContainerRequest& request,
                              cri::Handler<cri::CreateContainerResponse>& handler) override {
     return add<cri::CreateContainerResponse>(Method::kCreateContainer, handler, [this, request](auto& out) {
-      if (!world_.sandboxes.contains(request.pod_sandbox_id))
+      const auto sandbox = world_.sandboxes.find(request.pod_sandbox_id);
+      if (sandbox == world_.sandboxes.end() || sandbox->second.state != cri::SandboxState::kReady)
         return fail(out, Method::kCreateContainer, {Verdict::kNewAttempt});
       for (const auto& [id, one] : world_.containers) {
         if (one.summary.pod_sandbox_id == request.pod_sandbox_id && one.summary.name == request.config.name &&
@@ -183,8 +190,9 @@ class FakeCri final : public cri::Client {
     return add<cri::StopContainerResponse>(Method::kStopContainer, handler, [this, request](auto& out) {
       const auto at = world_.containers.find(request.container_id);
       if (at == world_.containers.end()) return fail(out, Method::kStopContainer, {Verdict::kGone});
-      if (stop_kills && at->second.status.state == cri::ContainerState::kRunning)
-        world_.end(at->second.summary.name, 143);
+      if (!stop_kills || at->second.status.state != cri::ContainerState::kRunning) return;
+      if (on_stop) return on_stop(at->second);
+      CriWorld::end(at->second, 143);
     });
   }
   cri::Call remove_container(const cri::RemoveContainerRequest& request,
@@ -243,14 +251,17 @@ class FakeCri final : public cri::Client {
       journal.emplace_back(cri::method_name(method));
       cri::Outcome<Response> out;
       std::deque<Fault>& due = faults[method];
-      if (due.empty()) {
-        effect(out);
-      } else {
-        const Fault fault = due.front();
+      std::optional<Fault> fault;
+      if (!due.empty()) {
+        fault = due.front();
         due.pop_front();
-        if (fault.done) effect(out);
+      } else if (chance) {
+        fault = chance(method);
+      }
+      if (!fault || fault->done) effect(out);
+      if (fault) {
         out = {};
-        fail(out, method, fault);
+        fail(out, method, *fault);
       }
       if (wanted) handler.on_reply(id, out);
     };
