@@ -5,6 +5,8 @@
 #include <set>
 #include <utility>
 
+#include "fingerprint.h"
+
 namespace te::world {
 
 namespace {
@@ -291,23 +293,22 @@ Disk Disk::survivor(Pick pick) const {
 }
 
 uint64_t Disk::fingerprint() const {
-  uint64_t hash = 14695981039346656037U;
-  const auto mix = [&](std::string_view text) {
-    for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211U;
-    hash = (hash ^ text.size()) * 1099511628211U;
-  };
+  Fingerprint out;
   const auto walk = [&](const auto& self, Ino ino) -> void {
     const Inode& inode = at(ino);
-    for (const std::string& attribute : inode.attributes) mix(attribute);
-    if (!inode.is_dir) return mix(inode.data);
+    for (const std::string& attribute : inode.attributes) out.mix(attribute);
+    if (!inode.is_dir) {
+      out.mix(inode.data);
+      return;
+    }
     for (const auto& [name, child] : inode.entries) {
-      mix(name);
+      out.mix(name);
       self(self, child);
     }
-    mix("/");
+    out.mix("/");
   };
   walk(walk, kRootIno);
-  return hash;
+  return out.value();
 }
 
 std::string Disk::listing() const {

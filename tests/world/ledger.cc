@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "codec/state_file.h"
+#include "fingerprint.h"
 #include "task/status.h"
 
 namespace te::world {
@@ -87,7 +88,6 @@ void Ledger::wish_only(uint64_t ticket, std::vector<std::pair<std::string, std::
 }
 
 void Ledger::answered(uint64_t ticket, const Reply& reply, const Manager& manager) {
-  ++version_;
   note("answer", "", std::to_string(ticket), std::to_string(static_cast<int>(reply.kind)));
   const auto removal =
       std::find_if(removals_.begin(), removals_.end(), [&](const Removal& one) { return one.ticket == ticket; });
@@ -129,7 +129,6 @@ void Ledger::answered(uint64_t ticket, const Reply& reply, const Manager& manage
 void Ledger::added(const Task& task) { life_of(task).shown = shown(task); }
 
 void Ledger::changed(const Task& task) {
-  ++version_;
   note("changed", task.uid.view(), task.name, shown(task));
   Life& life = life_of(task);
   life.shown = shown(task);
@@ -142,7 +141,6 @@ void Ledger::changed(const Task& task) {
 }
 
 void Ledger::went(const Task& task) {
-  ++version_;
   const Life& life = life_of(task);
   if (life.promised && !task.deleting() && !life.may_go && !life.may_be_replaced)
     violation(life.name + " went although nobody wished so");
@@ -153,7 +151,6 @@ void Ledger::went(const Task& task) {
 }
 
 void Ledger::released(const Process& child, const RunRecord& run, bool durable) {
-  ++version_;
   const auto found = lives_.find(child.mark);
   if (found == lives_.end()) return violation("a command of an unknown task was let go");
   Life& life = found->second;
@@ -175,7 +172,6 @@ void Ledger::ended(const Process& process) {
 }
 
 void Ledger::container_started(std::string_view uid, std::string_view run, bool durable) {
-  ++version_;
   const auto found = lives_.find(uid);
   if (found == lives_.end()) return violation("a container of an unknown task was started");
   Life& life = found->second;
@@ -265,6 +261,20 @@ void Ledger::check(const Manager& manager) {
     const Task* task = manager.find_id(life.id);
     if (task == nullptr || task->uid.view() != uid) violation(life.name + " was promised and is not there");
   }
+}
+
+uint64_t Ledger::fingerprint() const {
+  Fingerprint out;
+  for (const auto& [uid, life] : lives_) {
+    out.mix(uid).mix(life.name).mix(life.command).mix(life.told).mix(life.id).mix(static_cast<uint64_t>(life.main_status));
+    for (const bool one : {life.promised, life.may_go, life.may_be_replaced, life.must_go, life.unlucky}) out.mix(one);
+    for (const auto& [phase, attempt] : life.released) {
+      out.mix(static_cast<uint64_t>(phase)).mix(static_cast<uint64_t>(attempt));
+    }
+  }
+  for (const std::string& uid : gone_) out.mix(uid);
+  for (const auto& [name, command] : wished_) out.mix(name).mix(command);
+  return out.value();
 }
 
 void Ledger::learn(const Manager& manager) {

@@ -73,8 +73,8 @@ class Ledger {
   const std::vector<std::string>& violations() const { return violations_; }
   uint64_t ends_told() const { return ends_told_; }
   uint64_t tasks() const { return tasks_; }
-  /// Another number when there is more to be known.
-  uint64_t version() const { return version_; }
+  /// The same when the same is known.
+  uint64_t fingerprint() const;
 
  private:
   struct Removal {
@@ -100,7 +100,6 @@ class Ledger {
   std::vector<std::string> violations_;
   uint64_t ends_told_ = 0;
   uint64_t tasks_ = 0;
-  uint64_t version_ = 0;
 };
 
 }  // namespace te::world

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "fingerprint.h"
+
 namespace te::world {
 
 namespace {
@@ -16,6 +18,17 @@ Behaviour behaviour_of(const Container& one) {
 }
 
 }  // namespace
+
+uint64_t PodState::fingerprint() const {
+  Fingerprint out;
+  for (const auto& [id, one] : world.sandboxes) out.mix(id).mix(static_cast<uint64_t>(one.state));
+  for (const auto& [id, one] : world.containers) {
+    out.mix(id).mix(static_cast<uint64_t>(one.status.state)).mix(static_cast<uint64_t>(one.status.exit_code));
+    for (const cri::Label& label : one.summary.labels) out.mix(label.value);
+  }
+  for (const auto& [name, image] : world.images) out.mix(name);
+  return out.value();
+}
 
 cri::Client& Pods::connect(cri::RuntimeObserver& observer) {
   auto made = std::make_unique<fake::FakeCri>(state_.world);

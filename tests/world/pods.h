@@ -21,7 +21,7 @@ struct PodState {
   fake::CriWorld world;
   std::map<std::string, MonoNanos> ends;  ///< of running containers that end by themselves, by id
 
-  bool empty() const { return world.empty(); }
+  uint64_t fingerprint() const;
 };
 
 class Pods final : public CriConnector {

@@ -79,17 +79,20 @@ class Explorer {
     busy_ = true;
     ++counts_.moments;
     const Ledger known = machine.ledger_at_power_loss();
+    const PodState pods = machine.pods().after_power_loss();
+    const uint64_t about = known.fingerprint() * 31 + pods.fingerprint();
     const Disk& disk = machine.kernel().disk;
+    const auto try_disk = [&](Disk survivor) { this->try_disk(machine, known, pods, about, std::move(survivor)); };
     Tape tape;
     bool more = true;
     for (uint32_t i = 0; more && i < limits_.exhaustive; ++i) {
       tape.begin();
-      try_disk(machine, known, disk.survivor([&](uint32_t options) { return tape.pick(options); }));
+      try_disk(disk.survivor([&](uint32_t options) { return tape.pick(options); }));
       more = tape.next();
     }
     if (more) {
       for (uint32_t i = 0; i < limits_.sample; ++i) {
-        try_disk(machine, known, disk.survivor([&](uint32_t options) { return random_.below(options); }));
+        try_disk(disk.survivor([&](uint32_t options) { return random_.below(options); }));
       }
     } else {
       ++counts_.whole;
@@ -107,11 +110,11 @@ class Explorer {
   const std::vector<std::string>& problems() const { return problems_; }
 
  private:
-  void try_disk(Machine& machine, const Ledger& known, Disk disk) {
-    if (!seen_.insert(disk.fingerprint() * 31 + known.version()).second) return;
+  void try_disk(Machine& machine, const Ledger& known, const PodState& pods, uint64_t about, Disk disk) {
+    if (!seen_.insert(disk.fingerprint() * 31 + about).second) return;
     ++counts_.disks;
     const std::string before = std::getenv("WORLD_LOG") != nullptr ? disk.listing() : std::string();
-    Machine next(options_, known, std::move(disk));
+    Machine next(options_, known, std::move(disk), pods);
     Kernel* outer = Kernel::enter(&next.kernel());
     next.kernel().set_clocks(machine.kernel().mono() + kSecond, machine.kernel().wall() + 1'000'000);
     next.kernel().seed(static_cast<uint64_t>(machine.kernel().mono()));
@@ -240,6 +243,26 @@ void timeout(Machine& machine) {
   machine.settle();
 }
 
+Wish in_container(std::string name, std::string command) {
+  Wish out = wish(std::move(name), std::move(command));
+  out.container = true;
+  return out;
+}
+
+void container(Machine& machine) {
+  machine.create(in_container("a", "code=3,ms=20"));
+  machine.settle();
+  machine.remove("a");
+  machine.settle();
+}
+
+void replace_container(Machine& machine) {
+  machine.create(in_container("a", "ms=60000"));
+  run_for(machine, kSecond);
+  machine.set({in_container("a", "ms=5"), wish("b", "ms=5")}, OnSpecChange::kReplace);
+  machine.settle();
+}
+
 void full_disk(Machine& machine) {
   machine.create(wish("a", "ms=50"));
   machine.create(with_hooks("b"));
@@ -298,6 +321,9 @@ const Life_ kLives[] = {
     {"hooks", with(OnLost::kFail), hooks},
     {"preStart fails", with(OnLost::kFail), pre_start_fails},
     {"timeout", with(OnLost::kFail), timeout},
+    {"container", with(OnLost::kFail), container},
+    {"container, run again when lost", with(OnLost::kRestart), container},
+    {"container replaced", with(OnLost::kFail), replace_container},
     {"full disk", with(OnLost::kFail), full_disk},
     {"log bound", with(OnLost::kFail, 8192), logs},
     {"agent killed", with(OnLost::kFail), agent_killed},
