@@ -53,7 +53,7 @@ Result<void> Agent::turn() {
   busy_ = false;
   const bool woken = was_busy || Kernel::get().agent_is_woken();
   TRY(reactor_->turn(false));
-  falls_asleep_ = woken || busy_;
+  falls_asleep_ = woken || busy_ || Kernel::get().agent_met_deadline();
   if (recovered_ || !manager_->settled()) return {};
   recovered_ = true;
   falls_asleep_ = true;

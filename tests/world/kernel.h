@@ -93,6 +93,7 @@ struct Description {
   std::map<int, uint64_t> polled;  ///< kPoller: descriptor to key
   std::set<int> notifiers;         ///< kPoller: those of `polled` that are one
   MonoNanos deadline = kNever;     ///< kPoller
+  bool fired = false;              ///< kPoller: its last wait met the deadline
 };
 
 /// The changes of the disk, as faults are asked for them.
@@ -193,6 +194,8 @@ class Kernel {
   std::set<int>& ready_pidfds() { return ready_pidfds_; }
   /// The agent's loop would not sleep.
   bool agent_is_woken() const;
+  /// A deadline has passed in its last turn, so that the next one is not armed yet.
+  bool agent_met_deadline() const { return descriptions_[static_cast<size_t>(poller_)].fired; }
 
   Disk disk;
   /// Before a change of the disk by whoever is current; the errno with which it fails.

@@ -207,7 +207,10 @@ int Machine::on_disk(DiskOp op) {
 }
 
 void Machine::turn() {
-  if (agent_->recovered()) pods_->deliver();
+  if (agent_->recovered() && pods_->due()) {
+    pods_->deliver();
+    agent_->poke();
+  }
   const Result<void> turned = agent_->turn();
   if (!power_) return;
   if (kernel_->ghost()) return bury_agent();

@@ -153,7 +153,8 @@ Result<size_t> Poller::wait(std::span<epoll_event> events, bool) {
     events[count].data.u64 = key;
     ++count;
   };
-  if (poller.deadline <= kernel().mono()) {
+  poller.fired = poller.deadline <= kernel().mono();
+  if (poller.fired) {
     poller.deadline = kNever;
     tell(kDeadlineKey);
   }

@@ -311,6 +311,7 @@ int run(int argc, char** argv) {
     ++bad;
     std::printf("failed: make world SEED=%llu EPISODES=1\n", number(seed + done));
     for (const std::string& one : episode.violations()) std::printf("  %s\n", one.c_str());
+    std::fflush(stdout);
     if (bad == 10) break;
   }
   const double took = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
