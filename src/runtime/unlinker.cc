@@ -5,7 +5,11 @@ namespace te {
 
 int run_unlinker() {
   sys::lower_priority();
-  return sys::remove_contents(kUnlinkerDirFd) ? 0 : 1;
+  // Here for good before anything of it is gone: a power loss must not put back what is half removed, and may then look
+  // as if it had never run.
+  const Result<std::vector<sys::DirEntry>> trash = sys::list_dir(kUnlinkerDirFd);
+  if (!trash || !sys::sync(kUnlinkerDirFd)) return 1;
+  return sys::remove_entries(kUnlinkerDirFd, *trash) ? 0 : 1;
 }
 
 }  // namespace te

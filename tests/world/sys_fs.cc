@@ -340,9 +340,11 @@ Result<void> random_hex(char* out, size_t digits) {
   return {};
 }
 
-Result<void> remove_contents(int dir) {
+Result<void> remove_contents(int dir) { return remove_entries(dir, TRY(list_dir(dir))); }
+
+Result<void> remove_entries(int dir, const std::vector<DirEntry>& entries) {
   std::optional<Error> first_error;
-  for (const DirEntry& entry : TRY(list_dir(dir))) {
+  for (const DirEntry& entry : entries) {
     Result<void> removed;
     if (entry.is_dir) {
       const Result<Fd> inner = open_dir_at(dir, entry.name);
