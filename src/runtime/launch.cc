@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <array>
 #include <span>
 
@@ -26,6 +27,8 @@ struct LogNames {
 // A hook has one file for both.
 constexpr std::array<LogNames, 3> kLogNames = {
     {{"prestart.log", "prestart.log"}, {"stdout.log", "stderr.log"}, {"poststop.log", "poststop.log"}}};
+
+constexpr int64_t kMostSeconds = 366LL * 24 * 3'600;
 
 LogNames log_names(RunPhase phase) { return kLogNames[static_cast<size_t>(phase)]; }
 
@@ -96,6 +99,9 @@ StartFailure Launch::fork_held(RunPhase phase, int error_output) {
   }
   child_ = *pid;
   stopped_ = false;
+  // Whoever stops a task wants its postStop to run.
+  const int64_t seconds = plan_.process(phase).timeout_seconds;
+  stop_after_ = phase == RunPhase::kPostStop ? sys::mono_now() + std::min(seconds, kMostSeconds) * kSecond : 0;
   forget_inner();  // an earlier one, of a hook
   channel_ = std::move(pair->here);
   report_ = std::move(report->here);
@@ -104,11 +110,11 @@ StartFailure Launch::fork_held(RunPhase phase, int error_output) {
 }
 
 // What the child has to say. A file system that hangs may keep it from its exec, or its working directory, for ever;
-// then it is killed as soon as we are asked to stop.
+// then it is killed as soon as we are asked to stop, and postStop when its time is over.
 Result<int64_t> Launch::hear(const Fd& socket, char* to, size_t size) {
   constexpr int kPause = 50;  // milliseconds, the longest that a wish to stop waits here
   while (!sys::readable_within(socket.get(), kPause)) {
-    if (!sys::stop_pending()) continue;
+    if (sys::mono_now() < stop_after_ || !sys::stop_pending()) continue;
     sys::kill_child(inner_ != 0 ? inner_ : child_);
     stopped_ = true;
   }

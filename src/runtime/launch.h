@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/time.h"
 #include "runtime/plan.h"
 #include "sys/fd.h"
 #include "sys/process.h"
@@ -68,6 +69,7 @@ class Launch {
   Fd pidfd_;    ///< of the process behind an inner subreaper
   int32_t child_ = 0;
   int32_t inner_ = 0;
+  MonoNanos stop_after_ = 0;  ///< no wish to stop counts before
   bool stopped_ = false;  ///< killed on its way, because we were asked to stop
   int32_t parent_ = 0;    ///< child: what getppid(2) must say
 };

@@ -1,8 +1,10 @@
 """lifecycle.preStart and lifecycle.postStop (contract §1)."""
 
 import os
+import signal
 
 from agent import AgentTest, alive, controller, eventually, guide, kill_pid, read, state_of
+from proc import status_fields
 from test_store import fill, mount_tmpfs
 
 
@@ -405,6 +407,27 @@ class HooksAndCrashes(AgentTest):
         agent.gone("a")
         self.assertEqual(read(f"{folder}/out"), "pre\npost\n")
         self.assert_no_trace(agent, uid)
+
+    def test_post_stop_is_not_cut_off_on_its_way_by_the_delete_that_it_is_for(self):
+        agent = self.agent()
+        out = os.path.join(self.scratch(), "out")
+        agent.create(guide("a", "sleep", "1000", lifecycle={"postStop": says("post", out)}))
+        agent.wait_state("a", "running")
+        supervisor = agent.supervisor_of("a")
+        task = f"{agent.data_dir}/a"
+        os.mkfifo(f"{task}/poststop.log")  # the hook's process waits for a reader before its exec
+        agent.delete("a")
+        eventually(lambda: '"postStop"' in read(f"{task}/run.json") and "poll" in read(f"/proc/{supervisor}/wchan"), 10,
+                   "the supervisor waits for the hook's exec")
+        # It is asked again with every tick, and has a look at that now and then.
+        usr1 = 1 << (signal.SIGUSR1 - 1)
+        eventually(lambda: int(status_fields(supervisor)["ShdPnd"], 16) & usr1, 10, "another wish to stop")
+        looks = int(status_fields(supervisor)["voluntary_ctxt_switches"])
+        eventually(lambda: int(status_fields(supervisor)["voluntary_ctxt_switches"]) >= looks + 3, 10, "some looks")
+        reader = os.open(f"{task}/poststop.log", os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        agent.gone("a")
+        self.assertEqual(read(out), "post\n")
 
     def test_lost_and_forgotten(self):
         agent = self.agent()
