@@ -231,14 +231,16 @@ Result<void> FileStore::write_run(const Task& task, const RunRecord& run, bool d
 Result<std::string> FileStore::owner() {
   std::string digits(Uid().digits.size(), '0');
   const Result<sys::ReadSize> read = sys::read_file_at(root_.get(), ".owner", buffer_, kKiB, 0);
-  if (read) {
-    digits = buffer_.substr(0, read->size);
-    if (!Uid::from(digits).empty()) return digits;
-    return Error{ErrorKind::kCorrupt, 0, "the data directory's .owner"};
+  if (!read) {
+    if (!missing(read.error())) return read.error();
+    TRY(sys::random_hex(digits.data(), digits.size()));
+    TRY(sys::write_atomic(root_.get(), ".owner.tmp", ".owner", digits, true));
+    return digits;
   }
-  if (!missing(read.error())) return read.error();
-  TRY(sys::random_hex(digits.data(), digits.size()));
-  TRY(sys::write_atomic(root_.get(), ".owner.tmp", ".owner", digits, true));
+  digits = buffer_.substr(0, read->size);
+  if (Uid::from(digits).empty()) return Error{ErrorKind::kCorrupt, 0, "the data directory's .owner"};
+  // Whoever made it may not have come to its last sync; with another one, what bears this one would be nobody's.
+  TRY(sys::sync(root_.get()));
   return digits;
 }
 

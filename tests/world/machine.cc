@@ -307,7 +307,8 @@ void Machine::check_leftovers() {
     if (!name.starts_with('.') && manager->find_current(name) == nullptr) ledger_.violation(name + " is left on disk");
   }
   for (const auto& [id, one] : pods_->state().world.sandboxes) {
-    ledger_.violation("a sandbox is left of " + std::string(cri::find_label(one.labels, kTaskLabel)));
+    ledger_.violation("a sandbox is left of " + std::string(cri::find_label(one.labels, kTaskLabel)) + " " +
+                      std::string(cri::find_label(one.labels, kUidLabel)));
   }
   for (const auto& [pid, process] : kernel_->processes()) {
     if (process->mark.empty() || process->ended) continue;
