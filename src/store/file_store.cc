@@ -52,6 +52,8 @@ Result<std::unique_ptr<FileStore>> FileStore::open(std::string_view data_dir, co
   if (!TRY(sys::try_record_lock(store->lock_.get()))) {
     return Error{ErrorKind::kConflict, 0, "another task-executor uses the data directory " + std::string(data_dir)};
   }
+  // Whoever has made it may not have come to its sync, in which case he has not come here either.
+  if (!sys::exists_at(root, ".quarantine")) TRY(sys::sync_above(data_dir));
   store->new_ = TRY(folder(root, ".new"));
   store->next_ = TRY(folder(root, ".next"));
   store->trash_ = TRY(folder(root, ".trash"));

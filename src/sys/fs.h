@@ -38,6 +38,8 @@ Result<Fd> open_dir_at(int dir, std::string_view path);
 Result<void> make_dir_at(int dir, std::string_view path, mode_t mode);
 /// `path` and all that is missing above it, 0700. What is made is durable, or else what is put in there would not be.
 Result<void> make_dirs(std::string_view path);
+/// The names that lead to it are durable, whoever has made them; but those in directories that we may not read.
+Result<void> sync_above(std::string_view path);
 Result<void> rename_at(int old_dir, std::string_view old_path, int new_dir, std::string_view new_path);
 /// Both names change places in one step (RENAME_EXCHANGE, rename(2)).
 Result<void> exchange_at(int old_dir, std::string_view old_path, int new_dir, std::string_view new_path);

@@ -20,4 +20,14 @@ Result<void> make_dirs(std::string_view path) {
   return {};
 }
 
+Result<void> sync_above(std::string_view path) {
+  while (!path.empty() && path != "/") {
+    const size_t slash = path.rfind('/');
+    path = slash == std::string_view::npos ? "" : slash == 0 ? "/" : path.substr(0, slash);
+    const Result<Fd> parent = open_at(AT_FDCWD, path.empty() ? "." : path, O_RDONLY | O_DIRECTORY);
+    if (parent) TRY(sync(parent->get()));
+  }
+  return {};
+}
+
 }  // namespace te::sys
