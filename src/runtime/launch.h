@@ -70,8 +70,8 @@ class Launch {
   int32_t child_ = 0;
   int32_t inner_ = 0;
   MonoNanos stop_after_ = 0;  ///< no wish to stop counts before
-  bool stopped_ = false;  ///< killed on its way, because we were asked to stop
-  int32_t parent_ = 0;    ///< child: what getppid(2) must say
+  bool stopped_ = false;      ///< killed on its way, because we were asked to stop
+  int32_t parent_ = 0;        ///< child: what getppid(2) must say
 };
 
 }  // namespace te

@@ -266,7 +266,12 @@ void Ledger::check(const Manager& manager) {
 uint64_t Ledger::fingerprint() const {
   Fingerprint out;
   for (const auto& [uid, life] : lives_) {
-    out.mix(uid).mix(life.name).mix(life.command).mix(life.told).mix(life.id).mix(static_cast<uint64_t>(life.main_status));
+    out.mix(uid)
+        .mix(life.name)
+        .mix(life.command)
+        .mix(life.told)
+        .mix(life.id)
+        .mix(static_cast<uint64_t>(life.main_status));
     for (const bool one : {life.promised, life.may_go, life.may_be_replaced, life.must_go, life.unlucky}) out.mix(one);
     for (const auto& [phase, attempt] : life.released) {
       out.mix(static_cast<uint64_t>(phase)).mix(static_cast<uint64_t>(attempt));

@@ -25,8 +25,8 @@ std::unique_ptr<Hook> hook(const std::string& command) {
 
 /// As its JSON is read, because that is what stands in task.json.
 TaskSpec container_spec(const Wish& wish) {
-  std::string body = R"({"name":")" + wish.name + R"(","spec":{"container":{"image":"box","command":[")" + wish.command +
-                     R"("]},"timeoutSeconds":)" + std::to_string(wish.timeout_seconds) +
+  std::string body = R"({"name":")" + wish.name + R"(","spec":{"container":{"image":"box","command":[")" +
+                     wish.command + R"("]},"timeoutSeconds":)" + std::to_string(wish.timeout_seconds) +
                      R"(,"terminationGracePeriodSeconds":)" + std::to_string(wish.grace_seconds) + "}}";
   const size_t size = body.size();
   body.resize(size + kJsonPadding);
@@ -65,8 +65,8 @@ Machine::Machine(const ManagerOptions& options, Ledger ledger, Disk disk, PodSta
   const auto uid_of = [](const Container& one) { return cri::find_label(one.summary.labels, kUidLabel); };
   pods_->on_start = [this, uid_of](const Container& one) {
     if (!power_) return;
-    const Ino dir = kernel_->disk.find(kernel_->disk.find(kRootIno, "tasks"),
-                                       cri::find_label(one.summary.labels, kTaskLabel));
+    const Ino dir =
+        kernel_->disk.find(kernel_->disk.find(kRootIno, "tasks"), cri::find_label(one.summary.labels, kTaskLabel));
     const bool durable = dir != kNoIno && kernel_->durable(dir, "run.json");
     ledger_.container_started(uid_of(one), cri::find_label(one.summary.labels, kRunLabel), durable);
   };

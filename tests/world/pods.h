@@ -64,8 +64,8 @@ class Pods final : public CriConnector {
   fake::FakeCri* current_ = nullptr;
   cri::RuntimeObserver* observer_ = nullptr;
   bool up_due_ = false;
-  bool lost_ = false;                  ///< the connection breaks just now
-  MonoNanos answers_at_ = kNever;      ///< the oldest call
+  bool lost_ = false;              ///< the connection breaks just now
+  MonoNanos answers_at_ = kNever;  ///< the oldest call
   MonoNanos gone_until_ = 0;
 };
 

@@ -62,7 +62,7 @@ class FakeCri final : public cri::Client {
 
   std::map<Method, std::deque<Fault>> faults;
   std::function<std::optional<Fault>(Method)> chance;  ///< where none is in `faults`
-  std::vector<std::string> journal;  ///< "RunPodSandbox", in the order of the answers
+  std::vector<std::string> journal;                    ///< "RunPodSandbox", in the order of the answers
   std::vector<cri::PullImageRequest> pulls;
   std::vector<cri::StopContainerRequest> stops;
   std::function<void(CriWorld::Container&)> on_start;  ///< what a started container does at once
