@@ -25,6 +25,11 @@ std::string shown(const Task& task) {
          (task.deleting() ? " deleting" : "");
 }
 
+bool ran(const Life& life) {
+  return std::any_of(life.released.begin(), life.released.end(),
+                     [](const auto& one) { return one.first == RunPhase::kMain; });
+}
+
 void note(const char* what, std::string_view uid, std::string_view name, std::string_view more = {}) {
   static const bool wanted = std::getenv("WORLD_LOG") != nullptr;
   if (!wanted) return;
@@ -223,7 +228,8 @@ void Ledger::check_end(const Task& task, const Life& life) {
       break;
     case EndCause::kStartError:
       // With EMFILE and the like everywhere it may be any stage; never a command that ran.
-      if (life.main_status >= 0 && Behaviour::parse(life.command).exec_error == 0) {
+      // An earlier run, which was lost, is another matter.
+      if (life.main_status >= 0 && ran(life) && Behaviour::parse(life.command).exec_error == 0) {
         violation(life.name + " ran, and is told not to have started");
       }
       break;
