@@ -329,8 +329,8 @@ void Supervisor::write_exec(MonoNanos now) {
 
 // Over the blocks that creation has taken: no space is asked for.
 void Supervisor::write_exit(MonoNanos now) {
-  recorded_ = sys::fill_reserved(kSupervisorDirFd, "exit.tmp", "exit.json", encode_exit(end_)).ok() ||
-              !can_be_recorded();
+  recorded_ =
+      sys::fill_reserved(kSupervisorDirFd, "exit.tmp", "exit.json", encode_exit(end_)).ok() || !can_be_recorded();
   begun_ = begun_ || recorded_;
   if (!recorded_) record_at_ = now + kRecordInterval;
 }

@@ -47,7 +47,7 @@ Ranges program_pages() {
 }
 
 #if defined(TE_HAS_RAW_CALL)
-constexpr uintptr_t kStackDropped = 64 * 1024;
+constexpr uintptr_t kStackDropped = uintptr_t{64} * 1024;
 
 // No call to a function elsewhere: it would bring the pages around that one back, 64 KiB at a time.
 [[gnu::noinline]] long drop_and_wait(const Ranges& ranges, const sigset_t& set, const timespec* timeout) {

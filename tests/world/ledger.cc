@@ -260,7 +260,10 @@ void Ledger::check(const Manager& manager) {
     if (life.shown != shown(*task)) violation(life.name + " is " + shown(*task) + ", and watchers know " + life.shown);
     if (task->in_slot) ++running;
   }
-  if (options_->max_concurrent != 0 && running > options_->max_concurrent) violation("too many run at once");
+  // What an agent finds may be more: a pod that an earlier one has known as lost and was removing counts until this one
+  // knows it too. Nothing may start beside it.
+  most_running_ = std::max(options_->max_concurrent, std::min(most_running_, running));
+  if (options_->max_concurrent != 0 && running > most_running_) violation("too many run at once");
   for (const auto& [uid, life] : lives_) {
     if (!life.promised || life.may_go || life.may_be_replaced) continue;
     if (options_->ttl_after_finished != 0 && !life.told.empty()) continue;
@@ -289,10 +292,12 @@ uint64_t Ledger::fingerprint() const {
 }
 
 void Ledger::learn(const Manager& manager) {
+  most_running_ = 0;
   uint64_t last = 0;
   for (const Task* task = manager.next_after(0); task != nullptr; task = manager.next_after(last)) {
     last = task->sequence;
     life_of(*task);
+    if (task->in_slot) ++most_running_;
   }
 }
 

@@ -98,6 +98,7 @@ class Ledger {
   std::set<std::pair<std::string, std::string>> wished_;
   std::vector<Removal> removals_;
   std::vector<std::string> violations_;
+  uint32_t most_running_ = 0;  ///< at once; no more than it, and no less than the limit
   uint64_t ends_told_ = 0;
   uint64_t tasks_ = 0;
 };
