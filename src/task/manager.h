@@ -183,41 +183,45 @@ class Manager final : public RuntimeEvents {
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
 
-  // manager.cc: facts and chores
+  // manager.cc: facts, and what they ask for
   Task* by_id(uint64_t id) const;
   Task& insert(std::unique_ptr<Task> task, Place place);
   void forget(Task& task);
   void recover_one(Task& task, const Recovered& found);
   void advance(Task& task);
-  void resolve_lost(Task& task);
+  void sweep_marked(Task& task);
   bool post_stop_due(const Task& task);
-  void look_at_post_stop(Task& task);
-  Told look_at_records(Task& task, bool durable = false);
-  Result<bool> is_tellable(const Task& task);
-  void conclude(Task& task, bool durable = false);
-  void look_later(Task& task);
-  void look_again(Task& task);
-  void set_ended(Task& task, ExitRecord end);
-  void count_end(std::string_view reason);
-  void take_slot(Task& task);
-  void leave_slot(Task& task);
-  void add_chore(Chore chore, Task& task);
-  static bool& due_flag(Chore chore, Task& task);
-  void run_chore(ChoreItem item);
-  Result<void> do_chore(Chore chore, Task& task);
-  Result<void> mark(Task& task);
-  void queue_start(Task& task);
+  void resolve_lost(Task& task);
   void after_supervisor(Task& task);
   void try_start_later(Task& task, std::string why);
   void tick_soon();
-  void sweep_marked(Task& task);
+  void take_slot(Task& task);
+  void leave_slot(Task& task);
+  void activate(Task& task);
+
+  // manager_records.cc: what the records say of a run, and its end
+  void look_at_post_stop(Task& task);
+  Result<bool> is_tellable(const Task& task);
+  Told look_at_records(Task& task, bool durable = false);
+  void conclude(Task& task, bool durable = false);
+  void look_later(Task& task);
+  void count_end(std::string_view reason);
+  void set_ended(Task& task, ExitRecord end);
   Result<bool> ended_after_all(Task& task);
+
+  // manager_turn.cc: starts, chores, the step of a turn and the tick
+  void queue_start(Task& task);
+  bool start_next();
+  static bool& due_flag(Chore chore, Task& task);
+  void add_chore(Chore chore, Task& task);
+  Result<void> noted(Result<void> result);
+  Result<void> mark(Task& task);
+  void run_chore(ChoreItem item);
+  Result<void> do_chore(Chore chore, Task& task);
+  void expire();
   bool look_at_dirty();
   bool take(Due kind);
-  bool start_next();
-  void activate(Task& task);
-  Result<void> noted(Result<void> result);
-  void expire();
+  void look_again(Task& task);
 
   // manager_commands.cc: what clients ask for
   void run_command();

@@ -1,0 +1,285 @@
+// Manager: what one turn of the loop does, and what a tick looks after.
+#include <algorithm>
+
+#include "task/manager.h"
+#include "task/manager_command.h"
+
+namespace te {
+
+namespace {
+
+constexpr size_t kTickBatch = 128;  ///< tasks that one tick looks at; the others have theirs in the next ones
+
+}  // namespace
+
+void Manager::queue_start(Task& task) {
+  if (task.start_due) return;
+  task.start_due = true;
+  start_queue_.push_back(task.sequence);
+  if (options_.max_concurrent != 0 && running_ + start_queue_.size() > options_.max_concurrent) {
+    task.phase = TaskPhase::kQueued;
+    observer_.on_changed(task);
+  }
+}
+
+// One start a turn: it costs as much as a durable write. True: another one could follow at once.
+bool Manager::start_next() {
+  while (!start_queue_.empty() && !stopping_) {
+    Task* task = by_id(start_queue_.front());
+    const bool wanted = task != nullptr && !task->deleting() && !task->supervised &&
+                        (task->phase == TaskPhase::kAccepted || task->phase == TaskPhase::kQueued);
+    if (wanted && options_.max_concurrent != 0 && running_ >= options_.max_concurrent) return false;
+    if (wanted && !runtime_.can_start(*task)) return false;
+    start_queue_.pop_front();
+    if (task != nullptr) task->start_due = false;
+    if (!wanted) continue;
+    const bool told = task->phase == TaskPhase::kQueued || !task->wait_message.empty();
+    const Result<bool> started = runtime_.start(*task, task->attempt);
+    if (!started) {
+      try_start_later(*task, started.error().text());
+      log_.error("task can't be started now", {{"task", task->name}, {"error", task->wait_message}});
+    } else {
+      task->wait_message.clear();
+      task->phase = TaskPhase::kStarting;
+      task->supervised = true;
+      task->held = *started;
+      task->swept = false;
+      ++counters_.started;
+      take_slot(*task);
+      activate(*task);
+    }
+    // Starting looks like having been accepted, but in containers.
+    if (started && (told || task->run.pod)) observer_.on_changed(*task);
+    return !start_queue_.empty() && (options_.max_concurrent == 0 || running_ < options_.max_concurrent);
+  }
+  return false;
+}
+
+bool& Manager::due_flag(Chore chore, Task& task) { return chore == Chore::kStep ? task.step_due : task.chore_due; }
+
+void Manager::add_chore(Chore chore, Task& task) {
+  bool& due = due_flag(chore, task);
+  if (due) return;
+  due = true;
+  chores_.push_back({chore, task.sequence});
+}
+
+Result<void> Manager::noted(Result<void> result) {
+  if (result) {
+    store_error_.clear();
+  } else {
+    ++counters_.store_errors;
+    store_error_ = result.error().text();
+  }
+  return result;
+}
+
+Result<void> Manager::mark(Task& task) {
+  TRY(noted(store_.mark_deleted(task)));
+  observer_.on_changed(task);
+  advance(task);
+  return {};
+}
+
+void Manager::run_chore(ChoreItem item) {
+  Task* task = by_id(item.id);
+  if (task == nullptr) return;
+  due_flag(item.chore, *task) = false;
+  const std::string name = task->name;
+  const Result<void> done = do_chore(item.chore, *task);
+  if (done) return;
+  log_.error("state can't be written; it is tried again", {{"task", name}, {"error", done.error().text()}});
+  due_flag(item.chore, *task) = true;
+  failed_chores_.push_back(item);
+  tick_soon();
+}
+
+Result<void> Manager::do_chore(Chore chore, Task& task) {
+  switch (chore) {
+    case Chore::kDiscard:
+      TRY(noted(store_.discard(task, Place::kLive)));
+      runtime_.empty_trash();
+      forget(task);
+      return {};
+    case Chore::kDiscardNext:
+      TRY(noted(store_.discard(task, Place::kNext)));
+      runtime_.empty_trash();
+      forget(task);
+      return {};
+    case Chore::kPromote: {
+      TRY(noted(store_.promote(task)));
+      Name& name = names_.find(task.name)->second;
+      name.current = &task;
+      name.next = nullptr;
+      advance(task);
+      return {};
+    }
+    case Chore::kRecordLost: {
+      // Deleted meanwhile: there is nobody to tell.
+      if (task.deleting() || TRY(ended_after_all(task))) break;
+      ExitRecord end;
+      end.cause = EndCause::kLost;
+      end.spawned_at = task.run.spawned_at;
+      if (task.run.phase == RunPhase::kMain) {
+        end.started_at = task.run.started_at;
+        end.execed_at = task.run.execed_at;
+      }
+      end.finished_at = clock_.wall();
+      TRY(noted(store_.record_lost(task, end)));
+      task.lost = false;
+      set_ended(task, std::move(end));
+      break;
+    }
+    case Chore::kForget:
+      if (task.deleting() || TRY(ended_after_all(task))) break;
+      if (task.lost) log_.warning("lost task is forgotten", {{"task", task.name}});
+      return mark(task);
+    case Chore::kClearRun:
+      if (task.deleting() || TRY(ended_after_all(task))) break;
+      TRY(noted(store_.clear_run(task)));
+      log_.warning("lost task is run again", {{"task", task.name}});
+      task.lost = false;
+      task.run = {};
+      ++task.attempt;
+      task.post_stop_tried = false;
+      try_start_later(task, "run again, because its supervisor was lost");  // not faster than it can be lost
+      return {};
+    case Chore::kPostStop:
+      if (task.supervised || !(task.swept || task.quiet) || !post_stop_due(task)) break;
+      task.held = TRY(runtime_.start(task, task.attempt));
+      task.post_stop_tried = true;
+      task.supervised = true;
+      task.swept = false;
+      activate(task);
+      return {};
+    case Chore::kStep: return noted(runtime_.take_step(task));
+  }
+  advance(task);
+  return {};
+}
+
+void Manager::expire() {
+  while (!expiries_.empty() && expiries_.front().first <= clock_.mono()) {
+    Task* task = by_id(expiries_.front().second);
+    expiries_.pop_front();
+    if (task == nullptr || task->deleting()) continue;
+    if (task->chore_due) {  // its postStop hook, say
+      expiries_.emplace_back(clock_.mono() + options_.tick_interval, task->sequence);
+      std::sort(expiries_.begin(), expiries_.end());
+      continue;
+    }
+    log_.debug("finished task has expired", {{"task", task->name}});
+    add_chore(Chore::kForget, *task);
+  }
+}
+
+// Up to the first end, which costs a durable write. False: there was none.
+bool Manager::look_at_dirty() {
+  while (!dirty_.empty()) {
+    Task* task = by_id(dirty_.front());
+    dirty_.pop_front();
+    if (task == nullptr) continue;
+    task->dirty = false;
+    const bool had_ended = task->phase == TaskPhase::kEnded;
+    look_at_records(*task);
+    if (!had_ended && task->phase == TaskPhase::kEnded) return true;
+  }
+  return false;
+}
+
+// One durable write at most. False: there was nothing of this kind to write.
+bool Manager::take(Due kind) {
+  switch (kind) {
+    case Due::kEnd: return look_at_dirty();
+    case Due::kChore: {
+      if (chores_.empty()) return false;
+      const ChoreItem item = chores_.front();
+      chores_.pop_front();
+      run_chore(item);
+      return true;
+    }
+    case Due::kCommand:
+      if (commands_.empty()) return false;
+      run_command();
+      return true;
+  }
+  return false;
+}
+
+bool Manager::step() {
+  expire();
+  // The kinds take turns, so that no flood of one starves the others.
+  constexpr unsigned kKinds = 3;
+  for (unsigned i = 0; i < kKinds; ++i) {
+    const Due kind = next_due_;
+    next_due_ = static_cast<Due>((static_cast<unsigned>(kind) + 1) % kKinds);
+    if (take(kind)) break;
+  }
+  const bool more_starts = start_next();
+  return more_starts || !chores_.empty() || !commands_.empty() || !dirty_.empty();
+}
+
+void Manager::look_again(Task& task) {
+  const uint64_t id = task.sequence;
+  if (look_at_records(task) == Told::kNotYet) {
+    on_end(id);  // its supervisor has had time enough for the sync; the next turns do it, one in each
+  }
+  if (!task.held) {
+    // A supervisor of an earlier agent that had not named itself yet, or one that could not be watched.
+    const Result<bool> adopted = runtime_.adopt(task);
+    task.held = adopted.ok() && *adopted;
+    const Result<bool> unlocked = adopted && !task.held ? store_.unlocked(task) : Result<bool>(false);
+    if (unlocked && *unlocked) {
+      on_supervisor_end(id, false);
+      return;
+    }
+    if (task.held && stopping_) runtime_.stop(task);
+    // One that never names itself can't be asked; it goes when nothing of its task is left.
+    if (!task.held && task.deleting()) sweep_marked(task);
+  }
+  if (task.held) runtime_.wake(task);
+  if (task.deleting()) runtime_.sweep(task);
+  if (task.phase == TaskPhase::kEnded) {
+    const uint32_t leftover = runtime_.count_leftovers(task);
+    if (leftover != task.leftover) {
+      task.leftover = leftover;
+      observer_.on_changed(task);
+    }
+  }
+  if (options_.log_max_bytes > 0) store_.bound_logs(task, options_.log_max_bytes);
+}
+
+void Manager::tick() {
+  if (clock_.mono() < next_tick_) return;
+  next_tick_ = kNever;
+  for (const ChoreItem& item : failed_chores_) chores_.push_back(item);
+  failed_chores_.clear();
+  start_queue_.insert(start_queue_.begin(), failed_starts_.begin(), failed_starts_.end());
+  failed_starts_.clear();
+  std::vector<uint64_t> unclear;
+  unclear.swap(unclear_);
+  for (const uint64_t id : unclear) {
+    Task* task = by_id(id);
+    if (task == nullptr || !task->unclear) continue;
+    if (!task->supervised) {
+      after_supervisor(*task);
+    } else {
+      task->unclear = false;
+      if (look_at_records(*task, false) == Told::kUnclear) look_later(*task);
+    }
+  }
+  std::vector<uint64_t> batch;
+  auto at = active_.lower_bound(tick_cursor_);
+  for (; at != active_.end() && batch.size() < kTickBatch; ++at) batch.push_back(*at);
+  tick_cursor_ = at == active_.end() ? 0 : *at;
+  for (const uint64_t id : batch) {
+    if (Task* task = by_id(id)) look_again(*task);
+  }
+  if (!active_.empty()) tick_soon();
+}
+
+MonoNanos Manager::next_deadline() const {
+  return expiries_.empty() ? next_tick_ : std::min(next_tick_, expiries_.front().first);
+}
+
+}  // namespace te
