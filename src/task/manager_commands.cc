@@ -135,7 +135,7 @@ Result<Manager::Made> Manager::make_instead(NewTask& wish, const Task& old) {
 // As many as the disk takes in a few milliseconds, for which everybody else waits.
 void Manager::adapt_group(size_t count, MonoNanos took) {
   constexpr MonoNanos kLong = 5 * kMillisecond;
-  constexpr size_t kMost = 16;
+  constexpr size_t kMost = 8;
   if (took > kLong) {
     group_limit_ = std::max<size_t>(1, group_limit_ / 2);
   } else if (count == group_limit_) {
