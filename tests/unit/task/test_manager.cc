@@ -240,7 +240,8 @@ TEST_CASE("creations that follow each other share a write, and more of them the 
   world.slow_disk();
   for (int i = 1; i <= 40; ++i) world.create("s" + std::to_string(i));
   world.settle();
-  CHECK(world.store.groups == std::vector<size_t>{8, 4, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
+  CHECK(world.store.groups ==
+        std::vector<size_t>{8, 4, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
 }
 
 TEST_CASE("creations that share a write: each has its own answer, and a name is taken once") {
