@@ -45,11 +45,11 @@ check: $(BUILD)/build.ninja  ## format, arrows between rooms, tidy, scripts and 
 	@tools/setup check
 	@tools/check $(BUILD)
 
-asan: | ready  ## unit and system tests and a short run of the fuzzers, under ASan and UBSan
+asan: | ready  ## unit and system tests and a little of the fuzzers and the simulated world, under ASan and UBSan
 	@tools/setup test fuzz
 	@tools/sanitized_build $(ASAN)
 	@ninja -C $(ASAN) -j $(JOBS) --quiet
-	@ninja -C $(ASAN) -j $(JOBS) --quiet tests/unit/unit_tests fuzzers probes
+	@ninja -C $(ASAN) -j $(JOBS) --quiet tests/unit/unit_tests fuzzers probes tests/world/world
 	@TASK_EXECUTOR_SLOW=1 tools/run_tests $(ASAN) --fuzz-runs 20000
 
 fuzz: | ready  ## each fuzzer for FUZZ_SECONDS (60) on its corpus
