@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <span>
 
 #include "runtime/enter_target.h"
@@ -29,6 +30,11 @@ constexpr std::array<LogNames, 3> kLogNames = {
     {{"prestart.log", "prestart.log"}, {"stdout.log", "stderr.log"}, {"poststop.log", "poststop.log"}}};
 
 constexpr int64_t kMostSeconds = 366LL * 24 * 3'600;
+
+bool has_ended(int32_t child) {
+  const std::optional<sys::ProcStat> stat = sys::read_stat(child);
+  return !stat || stat->dead();
+}
 
 LogNames log_names(RunPhase phase) { return kLogNames[static_cast<size_t>(phase)]; }
 
@@ -114,6 +120,8 @@ StartFailure Launch::fork_held(RunPhase phase, int error_output) {
 Result<int64_t> Launch::hear(const Fd& socket, char* to, size_t size) {
   constexpr int kPause = 50;  // milliseconds, the longest that a wish to stop waits here
   while (!sys::readable_within(socket.get(), kPause)) {
+    // Killed before it could tell of the sibling that it has made, which holds the socket open: nothing will come.
+    if (inner_ == 0 && has_ended(child_) && !sys::readable_within(socket.get(), 0)) return int64_t{0};
     if (sys::mono_now() < stop_after_ || !sys::stop_pending()) continue;
     sys::kill_child(inner_ != 0 ? inner_ : child_);
     stopped_ = true;
