@@ -16,6 +16,15 @@ ManagerOptions on_lost(OnLost what) {
   return options;
 }
 
+/// To its end, which is told; its supervisor still lives.
+void run_a(World& world, int code) {
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.record_end("a", code);
+  world.settle();
+}
+
 }  // namespace
 
 TEST_CASE("records that can't be read just now make no lost run") {
@@ -48,11 +57,7 @@ TEST_CASE("records that can't be read just now make no lost run") {
 
 TEST_CASE("the same at a restart") {
   World world(on_lost(OnLost::kRestart));
-  world.create("a");
-  world.settle();
-  world.record_run("a");
-  world.record_end("a", 5);
-  world.settle();
+  run_a(world, 5);
   world.dir("a").locked = world.dir("a").marked = false;
   world.store.read_error = EIO;
   world.restart();
@@ -67,11 +72,7 @@ TEST_CASE("the same at a restart") {
 
 TEST_CASE("recovery is not complete while records can't be read") {
   World world;
-  world.create("a");
-  world.settle();
-  world.record_run("a");
-  world.record_end("a", 5);
-  world.settle();
+  run_a(world, 5);
   world.dir("a").locked = world.dir("a").marked = false;
   world.store.read_error = EMFILE;
   world.restart();
@@ -230,11 +231,7 @@ TEST_CASE("a supervisor that can't be watched at once is adopted, and its task n
 
 TEST_CASE("an end that was told is known at once after a restart, even where it can't be marked as durable") {
   World world;
-  world.create("a");
-  world.settle();
-  world.record_run("a");
-  world.record_end("a", 3);
-  world.settle();
+  run_a(world, 3);
   REQUIRE(world.reason("a") == "Failed");
   world.dir("a").exit_durable = false;
   world.dir("a").locked = true;  // by its supervisor, which has a leftover to watch
@@ -245,11 +242,7 @@ TEST_CASE("an end that was told is known at once after a restart, even where it 
 
 TEST_CASE("recovery waits for the records of a task whose supervisor lives, too") {
   World world;
-  world.create("a");
-  world.settle();
-  world.record_run("a");
-  world.record_end("a", 3);
-  world.settle();
+  run_a(world, 3);
   world.dir("a").locked = true;
   world.store.read_error = EMFILE;
   world.restart();
