@@ -95,6 +95,9 @@ bool LogFollowers::Body::next(std::string& out) {
   for (size_t i = 0; i < files_.size(); ++i) {
     File& file = files_[turn_++ % files_.size()];
     if (file.position >= file.size) continue;
+    // A hole up to where the file ended when it was last looked at: it is told once, up to where it ends now.
+    const Result<sys::DataRange> data = sys::next_data(file.fd.get(), file.position, file.size);
+    if (!ended_ && data && data->start == data->end) measure();
     if (!append_log_piece(query_, out, file.fd.get(), file.position, file.size)) {
       if (ended_) return false;
       measure();

@@ -192,15 +192,19 @@ Result<void> write_all_at(int fd, std::string_view bytes, int64_t offset) {
 }
 
 Result<DataRange> next_data(int fd, int64_t offset, int64_t size) {
-  const off_t start = ::lseek(fd, offset, SEEK_DATA);
-  if (start < 0) {
-    if (errno == ENXIO) return DataRange{size, size};
-    if (errno == EINVAL) return DataRange{offset, size};  // the file system knows no holes
-    return system_error("lseek");
+  for (off_t from = offset;;) {
+    const off_t start = ::lseek(fd, from, SEEK_DATA);
+    if (start < 0) {
+      if (errno == ENXIO) return DataRange{size, size};
+      if (errno == EINVAL) return DataRange{offset, size};  // the file system knows no holes
+      return system_error("lseek");
+    }
+    if (start >= size) return DataRange{size, size};  // a file that grows, and is cut, while it is looked at
+    const off_t end = ::lseek(fd, start, SEEK_HOLE);
+    if (end < 0) return system_error("lseek");
+    if (end > start) return DataRange{start, std::min<int64_t>(end, size)};
+    from = start;  // the hole has grown in between
   }
-  const off_t end = ::lseek(fd, start, SEEK_HOLE);
-  if (end < 0) return system_error("lseek");
-  return DataRange{start, std::min<int64_t>(end, size)};
 }
 
 Result<std::string> read_stream(int fd, size_t limit) {

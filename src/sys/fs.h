@@ -94,7 +94,8 @@ Result<ReadSize> read_file_at(int dir, std::string_view path, std::string& out, 
 Result<size_t> read_at(int fd, char* to, size_t size, int64_t offset);
 /// Like pwrite(2), all of it; `fd` must not be O_APPEND.
 Result<void> write_all_at(int fd, std::string_view bytes, int64_t offset);
-/// First data at or behind `offset`, and the hole behind it (lseek(2), SEEK_DATA); start == end: nothing but a hole.
+/// First data at or behind `offset`, and the hole behind it (lseek(2), SEEK_DATA), neither beyond `size`; `size` twice:
+/// nothing but a hole.
 struct DataRange {
   int64_t start;
   int64_t end;

@@ -165,6 +165,8 @@ class Agent:
                 if left and (left := [pid for pid in self.all_processes() if pid in left]):
                     complaint = f"processes left after all was deleted: {self.describe(left)}"
                 self.stop()
+            elif self.process is not None and self.process.returncode not in (0, 1, -signal.SIGKILL):
+                complaint = f"the agent ended by itself with {self.process.returncode}: {self.log()[-60000:]}"
         finally:
             if self.process is not None:
                 self.kill9()

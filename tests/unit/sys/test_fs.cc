@@ -174,6 +174,9 @@ TEST_CASE_FIXTURE(Tidy, "fs: holes are punched, counted and found") {
   CHECK(rest.start == rest.end);
   // A file that grows while it is looked at: nothing behind the size that was asked for is promised.
   CHECK(sys::next_data(file->get(), 600 * kK, 700 * kK)->end == 700 * kK);
+  const sys::DataRange hole = *sys::next_data(file->get(), 64 * kK, 128 * kK);
+  CHECK(hole.start == 128 * kK);
+  CHECK(hole.end == 128 * kK);
   CHECK(!sys::punch_hole(file->get(), 10, 10));
 }
 
