@@ -86,11 +86,14 @@ def pull(_request, context):
 
 def events(_request, context):
     gone = threading.Event()
-    context.add_callback(gone.set)
+
+    def end():  # here, as a cancelled generator is not run on from its yield
+        tell("cancelled GetContainerEvents")
+        gone.set()
+    context.add_callback(end)
     for kind in range(3):
         yield text(1, f"c{kind}") + number(2, kind) + number(3, 1_000 + kind)
     gone.wait()
-    tell("cancelled GetContainerEvents")
 
 
 RUNTIME = {"Version": version, "ContainerStatus": container_status,
