@@ -15,7 +15,7 @@ import threading
 import unittest
 
 from agent import BINARY, SLOW, eventually
-from proc import no_namespaces, read
+from proc import no_namespaces, processes, read
 
 PROBES = os.path.join(os.path.dirname(BINARY), "tests", "probe")
 IMAGE = "localhost/busybox:test"
@@ -272,6 +272,12 @@ state = "{self.dir}/state"
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
         self.process.wait(30)
+
+    @staticmethod
+    def wait_ended(word):
+        """Until no process has `word` in its command line. A container that ends just while containerd recovers is RUNNING
+        to containerd 1.6 for ever, so it has to end before."""
+        eventually(lambda: not processes(lambda pid: word in read(f"/proc/{pid}/cmdline")), 20, f"the end of {word}")
 
     def log(self):
         return read(os.path.join(self.dir, "log")) or ""

@@ -9,6 +9,7 @@ import socket
 import tempfile
 import time
 import unittest
+import uuid
 
 from agent import Agent, eventually
 from containers import ContainerCase, container, pod
@@ -278,7 +279,8 @@ class ContainerCrashTest(ContainerCase):
 
     def test_the_runtime_restarts_while_a_task_runs(self):
         agent = self.agent()
-        self.assertEqual(agent.post("/tasks", container("r", "echo up; sleep 1; exit 5")).status, 201)
+        word = uuid.uuid4().hex
+        self.assertEqual(agent.post("/tasks", container("r", f"echo up; sleep 1; exit 5 # {word}")).status, 201)
         eventually(lambda: agent.get("/tasks/r/logs").text == "up\n", 20, "output of the container")
         self.containerd.kill(signal.SIGKILL)
         not_ready = eventually(lambda: (a := agent.get("/readyz")).status == 503 and a, 10, "/readyz telling of it")
@@ -288,6 +290,7 @@ class ContainerCrashTest(ContainerCase):
         self.assertEqual(agent.post("/tasks", container("w", "exit 6")).status, 201)
         waiting = eventually(lambda: agent.task("w")["status"]["state"]["waiting"].get("message"), 10, "a message")
         self.assertIn("c.sock", waiting)
+        self.containerd.wait_ended(word)
         self.containerd.start()
         self.assertEqual(self.ended(agent, "r")["exitCode"], 5)
         self.assertEqual(self.ended(agent, "w")["exitCode"], 6)

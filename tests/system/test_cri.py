@@ -221,7 +221,8 @@ class ContainerdTest(ContainerdCase):
         for number, why in ((signal.SIGTERM, "not there"), (signal.SIGKILL, "dead")):
             with self.subTest(why):
                 sandbox = self.sandbox()
-                container = self.container(sandbox, "sleep 0.5; exit 7")
+                word = uuid.uuid4().hex
+                container = self.container(sandbox, f"sleep 0.5; exit 7 # {word}")
                 self.probe.good("start", id=container)
                 waiting = self.probe.call("stop", id=self.container(sandbox, "sleep 1000", name="idle"), grace=300)
                 self.probe.reply(waiting)  # a container that never ran is stopped at once
@@ -229,6 +230,7 @@ class ContainerdTest(ContainerdCase):
                 self.assertIn("down", self.probe.down())
                 failure = self.probe.ask("list", self.label)["failure"]
                 self.assertEqual((failure["verdict"], failure["origin"]), ("retry", "not sent"))
+                self.containerd.wait_ended(word)
                 self.containerd.start()
                 self.probe.up()
                 self.assertEqual(self.ended(container)["exit_code"], 7)
