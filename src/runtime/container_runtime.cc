@@ -7,6 +7,8 @@ namespace te {
 namespace {
 
 constexpr MonoNanos kKeepConnection = 10 * kSecond;
+constexpr MonoNanos kLatePeriod = 5 * 60 * kSecond;  ///< no call of an earlier agent is answered later
+constexpr MonoNanos kLateTick = 10 * kSecond;
 
 }  // namespace
 
@@ -61,6 +63,10 @@ Result<bool> ContainerRuntime::adopt(const Task& task) {
                                        static_cast<PodHost&>(*this), store_, clock_, log_);
   PodRun& added = *made;
   runs_[task.sequence] = std::move(made);
+  if (task.end == nullptr && added.record().sandbox_id.empty()) {
+    late_until_ = clock_.mono() + kLatePeriod;  // its RunPodSandbox may be under way
+    wake_at(next_late_ = clock_.mono() + kLateTick);
+  }
   if (readable || task.end != nullptr) {
     added.adopt(task.end != nullptr);
   } else {
@@ -113,6 +119,7 @@ void ContainerRuntime::tick() {
   } else if (!orphans_.empty()) {
     wake_at(not_before_);
   }
+  look_for_late_ones();
   poll();
   if (!idle() || client_ == nullptr) return;
   if (now < idle_since_ + kKeepConnection) return wake_at(idle_since_ + kKeepConnection);
@@ -168,6 +175,7 @@ void ContainerRuntime::on_runtime_up(const cri::VersionResponse& runtime) {
 }
 
 void ContainerRuntime::on_runtime_down(std::string_view why) {
+  orphans_due_ = true;  // what was being made may be there, and its task deleted meanwhile
   if (!idle()) log_.warning("container runtime can't be reached", {{"error", why}});
 }
 
@@ -192,6 +200,19 @@ void ContainerRuntime::look_for_orphans() {
   orphan_call_ = client().list_pod_sandbox(request, *this);
 }
 
+// A sandbox that appears when its task has already been deleted.
+void ContainerRuntime::look_for_late_ones() {
+  if (late_until_ == 0) return;
+  const MonoNanos now = clock_.mono();
+  if (now >= next_late_) {
+    next_late_ = now + kLateTick;
+    if (now >= late_until_) late_until_ = 0;
+    orphans_due_ = true;
+    look_for_orphans();
+  }
+  if (late_until_ != 0) wake_at(next_late_);
+}
+
 void ContainerRuntime::on_reply(cri::CallId, cri::Outcome<cri::ListPodSandboxResponse>& outcome) {
   orphan_call_.reset();
   if (outcome.failure) return;  // with the next connection
@@ -209,7 +230,7 @@ ContainerRuntime::Uids ContainerRuntime::known_uids() const {
 }
 
 void ContainerRuntime::remove_orphan(std::string_view uid, const Uids& known) {
-  if (uid.empty() || known.contains(uid) || orphans_.contains(std::string(uid))) return;
+  if (uid.empty() || known.contains(uid) || orphans_.contains(std::string(uid)) || events_->is_supervised(uid)) return;
   log_.warning("a pod of a task that is not there is removed", {{"uid", uid}});
   const cri::Labels labels = {{std::string(kOwnerLabel), settings_.owner}, {std::string(kUidLabel), std::string(uid)}};
   auto cleaner = std::make_unique<PodCleaner>(client(), labels, 0, static_cast<PodCleanerOwner&>(*this));

@@ -85,9 +85,10 @@ class ContainerRuntime final : public Runtime,
   std::vector<uint64_t> ids() const;
   void poll();
   void look_for_orphans();
+  void look_for_late_ones();
   Uids known_uids() const;
   void remove_orphan(std::string_view uid, const Uids& known);
-  bool idle() const { return runs_.empty() && orphans_.empty(); }
+  bool idle() const { return runs_.empty() && orphans_.empty() && late_until_ == 0; }
 
   PodSettings settings_;
   CriConnector& connector_;
@@ -104,7 +105,9 @@ class ContainerRuntime final : public Runtime,
   cri::Call orphan_call_;
   cri::Call events_call_;
   bool events_unsupported_ = false;
-  bool orphans_due_ = true;  ///< once for each agent
+  bool orphans_due_ = true;   ///< once for each agent
+  MonoNanos late_until_ = 0;  ///< what an earlier agent asked for may still appear; 0: nothing
+  MonoNanos next_late_ = 0;
   MonoNanos polled_at_ = 0;
   MonoNanos not_before_ = 0;
   MonoNanos idle_since_ = 0;

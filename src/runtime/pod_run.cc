@@ -66,6 +66,16 @@ bool PodRun::any_begun() const {
                      [](const ContainerRecord& one) { return one.begun; });
 }
 
+/// Every container has ended, or an initial one in failure.
+bool PodRun::ran_to_the_end() const {
+  for (size_t i = 0; i < live_.size(); ++i) {
+    const ContainerRecord& one = record().containers[i];
+    if (!one.ended()) return false;
+    if (pod().is_init(i) && one.exit_code != 0) return true;
+  }
+  return true;
+}
+
 /// Nothing runs in it, and nothing will.
 bool PodRun::settled(size_t index) const {
   const ContainerRecord& one = record().containers[index];
@@ -81,12 +91,14 @@ void PodRun::begin() {
 void PodRun::adopt(bool ended) {
   removing_ = recorded_ = ended;
   must_look_ = !ended;
+  asked_to_stop_ = record().step == PodStep::kStop;
   if (!ended) {
     for (size_t i = 0; i < live_.size(); ++i) {
       const ContainerRecord& one = rec().containers[i];
       live_[i].check = one.begun && !one.ended();
-      if (one.stage == ContainerStage::kRunning) live_[i].running_since = clock_.mono();
+      if (one.stage == ContainerStage::kRunning) live_[i].running_since = next_poll_ = next_stats_ = clock_.mono();
     }
+    host_.wake_at(std::min(next_poll_, next_stats_));
     set_deadline();
     publish();
   }
@@ -117,6 +129,7 @@ void PodRun::tick() {
     deadline_ = kNever;
     log_.info("task has timed out", {{"task", task_.name}});
     rec().step = PodStep::kStop;
+    for (size_t i = 0; i < live_.size(); ++i) live_[i].check = !settled(i);  // it may just have ended by itself
     images_.cancel();
     not_before_ = 0;
     due(Due::kRun);
@@ -176,7 +189,7 @@ void PodRun::advance() {
   if (removing_) return clean();
   if (must_look_) return look();
   if (check_next()) return;
-  if (!record().failure.empty() || stopping_ || record().step == PodStep::kStop) return stop_containers();
+  if (ending()) return stop_containers();
   if (images_.busy()) return;
   switch (record().step) {
     case PodStep::kPrepare: return prepare();
@@ -193,12 +206,15 @@ void PodRun::stop_containers() {
     if (settled(i)) continue;
     all = false;
     Live& live = live_[i];
-    if (record().containers[i].stage == ContainerStage::kWaiting) return ask(i);
+    if (record().containers[i].stage == ContainerStage::kWaiting && !live.may_run) return ask(i);
     if (live.stop.waiting()) continue;
+    asked_to_stop_ = true;
     live.stop = host_.client().stop_container({record().containers[i].id, task_.spec.grace_seconds()}, *this);
   }
   if (!all) return;
-  if (record().step == PodStep::kStop) return end(EndCause::kTimeout);
+  if (record().step == PodStep::kStop) {
+    return end(!asked_to_stop_ && ran_to_the_end() ? EndCause::kEnded : EndCause::kTimeout);
+  }
   if (!record().failure.empty()) return end(EndCause::kStartError);
   if (!any_begun()) {  // stopped before anything ran: as if it had never been started
     removing_ = true;
@@ -218,9 +234,20 @@ void PodRun::on_reply(cri::CallId call, cri::Outcome<cri::StopContainerResponse>
     live_[i].check = true;
     // Cut off, its KILL would never come: it is made again, with what advance() finds.
     const bool again = outcome.failure && outcome.failure->verdict != cri::Verdict::kGone;
-    if (again) back_off(settings_.tick, outcome.failure->text());
+    live_[i].stopped = !again;
+    if (again) not_stopped(i, outcome.failure->text());
   }
   advance();
+}
+
+/// It is tried again, for ever: a container that may run is never told as ended.
+void PodRun::not_stopped(size_t index, std::string_view why) {
+  if (!stop_trouble_) {
+    log_.warning("container does not end; it is stopped again, a restart of the runtime may help",
+                 {{"task", task_.name}, {"container", record().containers[index].id}, {"error", cut_text(why)}});
+  }
+  stop_trouble_ = true;
+  back_off(settings_.tick, why);
 }
 
 void PodRun::fail(std::string text) {
@@ -268,7 +295,12 @@ void PodRun::end(EndCause cause) {
 Result<void> PodRun::take_step() {
   switch (due_) {
     case Due::kNothing: return {};
-    case Due::kRun: TRY(store_.write_run(task_, run_, true)); break;
+    case Due::kRun:
+      if (Result<void> written = store_.write_run(task_, run_, true); !written) {
+        if (!ending()) return written;
+        go_on_unwritten();
+      }
+      break;
     case Due::kEnd:
       TRY(store_.record_end(task_, *end_));
       end_.reset();
@@ -288,6 +320,16 @@ Result<void> PodRun::take_step() {
   return {};
 }
 
+/// What is about to be ended is ended without a note, lest a full disk keep what fills it: nothing is started any more,
+/// and the deadline shows anew.
+void PodRun::go_on_unwritten() {
+  for (size_t i = 0; i < live_.size(); ++i) {
+    if (!live_[i].sure_created) continue;
+    live_[i].sure_created = false;
+    rec().containers[i].begun = false;
+  }
+}
+
 void PodRun::clean() {
   if (!cleaner_)
     cleaner_.emplace(host_.client(), labels(), task_.spec.grace_seconds(), static_cast<PodCleanerOwner&>(*this));
@@ -300,7 +342,7 @@ void PodRun::on_clean(PodCleaner&) {
     renewing_ = removing_ = false;
     rec().attempt = std::max(record().attempt, highest_attempt_) + 1;
     rec().sandbox_id.clear();
-    rec().step = PodStep::kPrepare;
+    if (record().step != PodStep::kStop) rec().step = PodStep::kPrepare;
     for (ContainerRecord& one : rec().containers) one.id.clear();
     return advance();
   }

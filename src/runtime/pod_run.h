@@ -91,7 +91,10 @@ class PodRun final : private ImageGetterOwner,
     bool sure_created = false;  ///< made by us, not started yet
     bool check = false;         ///< its status is to be asked for
     bool given_up = false;      ///< will not be started any more
+    bool may_run = false;       ///< its state can't be had: to be stopped as if it ran
+    bool stopped = false;       ///< a StopContainer was answered well
     MonoNanos running_since = 0;
+    MonoNanos unknown_since = kNever;  ///< the runtime says UNKNOWN
     std::optional<GotImage> image;
     bool image_missing = false;  ///< the runtime said so: pull whatever the policy
     std::string start_error;
@@ -124,12 +127,17 @@ class PodRun final : private ImageGetterOwner,
   std::string_view reason_to_wait(size_t index) const;
   void wait_reason(size_t index, std::string_view reason, std::string message);
   void start_again(size_t index);
+  void unclear(size_t index, std::string_view why);
   void set_running(size_t index, const cri::ContainerStatus& status);
   void set_ended(size_t index, const cri::ContainerStatus& status);
   void set_deadline();
   void measure();
   bool settled(size_t index) const;
   bool any_begun() const;
+  bool ending() const { return stopping_ || record().step == PodStep::kStop || !record().failure.empty(); }
+  bool ran_to_the_end() const;
+  void go_on_unwritten();
+  void not_stopped(size_t index, std::string_view why);
   void publish() { host_.on_run_changed(*this); }
 
   void on_image(GotImage image) override;
@@ -157,8 +165,9 @@ class PodRun final : private ImageGetterOwner,
   ImageGetter images_;
   std::optional<PodCleaner> cleaner_;
   PodMeter meter_;
-  cri::Call call_;  ///< all but Stop and Stats, one at a time
-  size_t at_ = 0;   ///< the container that call_ or images_ is about
+  cri::Call call_;       ///< all but Stop and Stats, one at a time
+  size_t at_ = 0;        ///< the container that call_ is about
+  size_t image_at_ = 0;  ///< the one that images_ is about
   Due due_ = Due::kNothing;
   std::optional<ExitRecord> end_;
 
@@ -177,7 +186,9 @@ class PodRun final : private ImageGetterOwner,
   MonoNanos deadline_ = kNever;
   MonoNanos next_poll_ = kNever;
   MonoNanos next_stats_ = kNever;
-  bool complained_ = false;  ///< of trouble with cleaning
+  bool complained_ = false;     ///< of trouble with cleaning
+  bool stop_trouble_ = false;   ///< complained of a container that does not end
+  bool asked_to_stop_ = false;  ///< some container was, by this agent or perhaps by an earlier one
 };
 
 }  // namespace te

@@ -17,7 +17,7 @@ void PodRun::prepare() {
   const PodIdentity who = identity();
   for (size_t i = 0; i < live_.size(); ++i) {
     if (live_[i].image) continue;
-    at_ = i;
+    image_at_ = i;
     images_.get(host_.client(), pod().container(i), sandbox_config(pod(), who), live_[i].image_missing);
     return;
   }
@@ -37,20 +37,20 @@ void PodRun::prepare() {
 }
 
 void PodRun::on_image(GotImage image) {
-  live_[at_].image = std::move(image);
-  rec().containers[at_].image_id = live_[at_].image->id;
-  wait_reason(at_, reason_to_wait(at_), {});
+  live_[image_at_].image = std::move(image);
+  rec().containers[image_at_].image_id = live_[image_at_].image->id;
+  wait_reason(image_at_, reason_to_wait(image_at_), {});
   advance();
 }
 
 void PodRun::on_image_failed(std::string text) {
-  wait_reason(at_, "ErrImagePull", text);
+  wait_reason(image_at_, "ErrImagePull", text);
   fail(std::move(text));
 }
 
 void PodRun::on_image_waiting(std::string_view reason, std::string message, MonoNanos retry_at) {
   if (retry_at != kNever) host_.wake_at(retry_at);
-  wait_reason(at_, reason, std::move(message));
+  wait_reason(image_at_, reason, std::move(message));
 }
 
 void PodRun::on_reply(cri::CallId, cri::Outcome<cri::RunPodSandboxResponse>& outcome) {
@@ -95,6 +95,7 @@ void PodRun::make(size_t index) {
     return due(Due::kRun);
   }
   if (!live.image) {
+    image_at_ = index;
     return images_.get(host_.client(), pod().container(index), sandbox_config(pod(), who), live.image_missing);
   }
   const VolumePlace place{settings_.root, settings_.data_dir, task_.name, &settings_.volumes};
@@ -187,8 +188,7 @@ void PodRun::start_again(size_t index) {
   one.id.clear();
   rec().sandbox_id.clear();
   rec().step = PodStep::kPrepare;
-  renewing_ = true;
-  removing_ = true;
+  renew("the runtime gave up its start");
   due(Due::kRun);
 }
 

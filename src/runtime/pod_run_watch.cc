@@ -1,5 +1,6 @@
 // How a PodRun learns what has become of its containers: from lists, events and, in the end, their status.
 #include <algorithm>
+#include <utility>
 
 #include "runtime/pod_run.h"
 
@@ -12,6 +13,8 @@ constexpr int64_t kPollShare = 8;  ///< an end is seen after an eighth of the ti
 constexpr MonoNanos kLastStats = 10 * kSecond;
 constexpr int kStartErrorCode = 128;  ///< as runtimes have it
 constexpr int kUnknownCode = 255;
+constexpr MonoNanos kUnknownPatience = 30 * kSecond;
+constexpr int kMostRestarts = 5;
 
 /// Given up by the runtime because nobody waited for the answer any more.
 bool was_cut_off(const cri::ContainerStatus& status) {
@@ -34,13 +37,15 @@ void PodRun::observe(const SeenContainers& containers, MonoNanos asked_at) {
   bool any = false;
   for (size_t i = 0; i < live_.size(); ++i) {
     const ContainerRecord& one = rec().containers[i];
-    if (one.stage != ContainerStage::kRunning || live_[i].running_since > asked_at) continue;
-    const auto at = containers.find(one.id);
-    if (at == containers.end() || at->second->state != cri::ContainerState::kRunning) live_[i].check = true;
-    longest = std::max(longest, (now - live_[i].running_since) / kPollShare);
+    if (one.stage != ContainerStage::kRunning) continue;
     any = true;
+    if (live_[i].running_since > asked_at) continue;
+    const auto at = containers.find(one.id);
+    const bool runs = at != containers.end() && at->second->state == cri::ContainerState::kRunning;
+    if (!runs && !live_[i].may_run) live_[i].check = true;
+    longest = std::max(longest, (now - live_[i].running_since) / kPollShare);
   }
-  if (any) next_poll_ = now + std::min(longest, settings_.tick);
+  next_poll_ = any ? now + std::min(longest, settings_.tick) : kNever;
   advance();
 }
 
@@ -72,13 +77,12 @@ void PodRun::on_reply(cri::CallId, cri::Outcome<cri::ContainerStatusResponse>& o
   Live& live = live_[at_];
   if (outcome.failure) {
     if (outcome.failure->verdict == cri::Verdict::kGone) return lose("its container is gone");
-    live.check = true;
-    return back_off(settings_.tick, outcome.failure->text());
+    return unclear(at_, outcome.failure->text());
   }
   const cri::ContainerStatus& status = outcome.response.status;
   switch (status.state) {
     case cri::ContainerState::kCreated:
-      if (stopping_ || record().step == PodStep::kStop || !record().failure.empty()) {
+      if (ending()) {
         live.given_up = true;
       } else if (!live.start_error.empty()) {
         live.given_up = true;
@@ -87,24 +91,41 @@ void PodRun::on_reply(cri::CallId, cri::Outcome<cri::ContainerStatusResponse>& o
         live.sure_created = true;
       }
       break;
-    case cri::ContainerState::kRunning: set_running(at_, status); break;
+    case cri::ContainerState::kRunning:
+      set_running(at_, status);
+      if (std::exchange(live.stopped, false)) not_stopped(at_, "it was stopped, and the runtime says that it runs");
+      break;
     case cri::ContainerState::kExited:
       if (status.exit_code == kUnknownCode && status.reason == "Unknown") return lose("its container ended unseen");
-      if (was_cut_off(status) && !stopping_ && record().step == PodStep::kRun) {
-        return proves_no_run(status) ? start_again(at_) : lose("its start was cut off");
+      if (was_cut_off(status) && !ending()) {
+        if (!proves_no_run(status)) return lose("its start was cut off");
+        if (renewals_ < kMostRestarts) return start_again(at_);
       }
       set_ended(at_, status);
       break;
     case cri::ContainerState::kUnknown:
-      live.check = true;
-      return back_off(settings_.tick, "the runtime does not know the container's state");
+      live.unknown_since = std::min(live.unknown_since, clock_.mono());
+      if (!ending() && clock_.mono() - live.unknown_since > kUnknownPatience) {
+        return lose("the runtime does not know its state");
+      }
+      return unclear(at_, "the runtime does not know the container's state");
   }
   advance();
+}
+
+/// Asked again a tick later; what is to end is stopped all the same.
+void PodRun::unclear(size_t index, std::string_view why) {
+  Live& live = live_[index];
+  live.may_run = ending();
+  live.check = !live.may_run;
+  if (std::exchange(live.stopped, false)) return not_stopped(index, why);
+  back_off(settings_.tick, why);
 }
 
 void PodRun::set_running(size_t index, const cri::ContainerStatus& status) {
   ContainerRecord& one = rec().containers[index];
   const MonoNanos now = clock_.mono();
+  live_[index].unknown_since = kNever;
   if (one.stage == ContainerStage::kRunning) return;
   one.stage = ContainerStage::kRunning;
   one.reason.clear();
@@ -144,7 +165,11 @@ void PodRun::set_ended(size_t index, const cri::ContainerStatus& status) {
 // One after the other, beside everything else; an answer that does not come is not missed.
 void PodRun::measure() {
   next_stats_ = kNever;
-  if (meter_.waiting() || meter_.unsupported() || recorded_ || gone_) return;
+  if (meter_.unsupported() || recorded_ || gone_) return;
+  if (meter_.waiting()) {
+    next_stats_ = clock_.mono() + settings_.tick;
+    return host_.wake_at(next_stats_);
+  }
   for (size_t step = 1; step <= live_.size(); ++step) {
     const size_t index = (meter_.last() + step) % live_.size();
     if (record().containers[index].stage != ContainerStage::kRunning) continue;

@@ -260,6 +260,12 @@ void Manager::on_step_due(uint64_t id) {
   if (Task* task = by_id(id)) add_chore(Chore::kStep, *task);
 }
 
+// Asked for what looks like an orphan, which is rare: no index for it.
+bool Manager::is_supervised(std::string_view uid) const {
+  return std::any_of(by_id_.begin(), by_id_.end(),
+                     [&](const auto& entry) { return entry.second->supervised && entry.second->uid.view() == uid; });
+}
+
 void Manager::on_pod(uint64_t id, const PodRecord& pod) {
   Task* task = by_id(id);
   if (task == nullptr || task->phase == TaskPhase::kEnded) return;

@@ -154,6 +154,7 @@ class Manager final : public RuntimeEvents {
   void on_swept(uint64_t id) override;
   void on_step_due(uint64_t id) override;
   void on_pod(uint64_t id, const PodRecord& pod) override;
+  bool is_supervised(std::string_view uid) const override;
 
  private:
   struct Command;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "base/result.h"
 #include "task/record.h"
@@ -26,6 +27,8 @@ class RuntimeEvents {
   virtual void on_step_due(uint64_t id) = 0;
   /// What such a run is doing.
   virtual void on_pod(uint64_t id, const PodRecord& pod) = 0;
+  /// A task with that uid has a run that adopt() may not have been able to take up yet.
+  virtual bool is_supervised(std::string_view uid) const = 0;
 
  protected:
   ~RuntimeEvents() = default;

@@ -190,7 +190,8 @@ class FakeCri final : public cri::Client {
     return add<cri::StopContainerResponse>(Method::kStopContainer, handler, [this, request](auto& out) {
       const auto at = world_.containers.find(request.container_id);
       if (at == world_.containers.end()) return fail(out, Method::kStopContainer, {Verdict::kGone});
-      if (!stop_kills || at->second.status.state != cri::ContainerState::kRunning) return;
+      const cri::ContainerState state = at->second.status.state;
+      if (!stop_kills || (state != cri::ContainerState::kRunning && state != cri::ContainerState::kUnknown)) return;
       if (on_stop) return on_stop(at->second);
       CriWorld::end(at->second, 143);
     });

@@ -142,6 +142,7 @@ class PodBench final : private RuntimeEvents, private CriConnector {
   std::unique_ptr<FakeCri> cri;
   std::unique_ptr<ContainerRuntime> runtime;
   bool gone = false;
+  bool supervised = true;  ///< as the manager has it
   int connects = 0;
   int releases = 0;
   std::vector<std::string> reasons;  ///< of the first container's waiting, as they came
@@ -159,6 +160,7 @@ class PodBench final : private RuntimeEvents, private CriConnector {
     CHECK(steps_.empty());
     steps_.push_back(id);
   }
+  bool is_supervised(std::string_view uid) const override { return supervised && uid == task.uid.view(); }
   void on_pod(uint64_t, const PodRecord& pod) override {
     task.run.pod = pod;
     const ContainerRecord& one = pod.containers.front();

@@ -39,6 +39,7 @@ struct Events final : RuntimeEvents {
   void on_swept(uint64_t id) override { swept.insert(id); }
   void on_step_due(uint64_t) override {}
   void on_pod(uint64_t, const PodRecord&) override {}
+  bool is_supervised(std::string_view) const override { return true; }
   std::multiset<uint64_t> records;
   std::multiset<uint64_t> ended;
   std::multiset<uint64_t> crashed;
