@@ -5,24 +5,28 @@
 #include <array>
 
 #include "base/size.h"
+#include "sys/clock.h"
 #include "sys/net.h"
 
 namespace te::cri {
 namespace {
 
 constexpr size_t kPiece = 64 * kKiB;
+constexpr MonoNanos kSendRetry = 20 * kMillisecond;
 constexpr int kPiecesPerTurn = 4;  // what is left makes the next turn: one peer never holds the loop
 
 }  // namespace
 
 Result<void> Link::start(Reactor& reactor) {
   watch_ = TRY(reactor.watch(fd_.get(), EPOLLIN, *this));
+  again_.emplace(reactor, static_cast<TimerHandler&>(*this));
   flush();
   return {};
 }
 
 void Link::close() {
   closed_ = true;
+  again_.reset();
   watch_.reset();
   fd_.reset();
 }
@@ -77,8 +81,11 @@ void Link::flush() {
   bool blocked = false;
   for (std::string_view out = http_.output(); !out.empty() && !blocked; out = http_.output()) {
     const Result<int64_t> count = sys::send(fd_.get(), out);
-    // A peer that has gone: what it said before is still to be read, and then its end.
-    if (!count) break;
+    // A peer that has gone: what it said before is still to be read, and then its end. Else it may pass (ENOBUFS).
+    if (!count) {
+      if (again_) again_->set(sys::mono_now() + kSendRetry);
+      break;
+    }
     blocked = *count == sys::kWouldBlock;
     if (!blocked) http_.sent(static_cast<size_t>(*count));
   }

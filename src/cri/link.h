@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,7 +28,7 @@ class LinkOwner {
   ~LinkOwner() = default;
 };
 
-class Link final : private IoHandler {
+class Link final : private IoHandler, private TimerHandler {
  public:
   Link(Fd fd, LinkOwner& owner, const Http2Options& options) : owner_(owner), fd_(std::move(fd)), http_(options) {}
   Link(const Link&) = delete;
@@ -48,12 +49,14 @@ class Link final : private IoHandler {
 
  private:
   void on_io(uint32_t events) override;
+  void on_timer() override { flush(); }
   bool read_some();
   void fail(std::string_view why);
 
   LinkOwner& owner_;
   Fd fd_;
   Watch watch_;
+  std::optional<Timer> again_;  ///< to send what could not be sent
   Http2Connection http_;
   bool in_handler_ = false;  ///< flush() waits until all events are told
   bool wants_out_ = false;
