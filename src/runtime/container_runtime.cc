@@ -7,7 +7,7 @@ namespace te {
 namespace {
 
 constexpr MonoNanos kKeepConnection = 10 * kSecond;
-constexpr MonoNanos kLatePeriod = 5 * 60 * kSecond;  ///< no call of an earlier agent is answered later
+constexpr MonoNanos kLatePeriod = 300 * kSecond;  ///< no call of an earlier agent is answered later
 constexpr MonoNanos kLateTick = 10 * kSecond;
 
 }  // namespace
