@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -232,7 +233,8 @@ void append_children(int32_t pid, std::vector<int32_t>& out) {
   }
 }
 
-bool still_there(int pidfd) { return ::syscall(SYS_pidfd_send_signal, pidfd, 0, nullptr, 0) == 0; }
+/// Even as one that we may not signal.
+bool still_there(int pidfd) { return ::syscall(SYS_pidfd_send_signal, pidfd, 0, nullptr, 0) == 0 || errno == EPERM; }
 
 struct Node {
   int32_t pid;
@@ -321,17 +323,22 @@ static_assert(sizeof(PidfdInfo) == 64);
 constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, PidfdInfo);
 constexpr uint64_t kPidfdInfoExit = 1U << 3;
 
-/// Of a zombie; nothing when it is none.
+/// Of a process that is dead and not reaped. To whom it may not show more than to anybody /proc shows a 0 there
+/// (ptrace(2), PTRACE_MODE_READ_FSCREDS), and refuses a link that hangs on the same right.
 std::optional<int32_t> status_in_proc(int32_t pid) {
   const std::optional<ProcStat> stat = read_stat(pid);
-  if (!stat || stat->state != 'Z') return std::nullopt;
+  if (!stat || !stat->dead()) return std::nullopt;
   std::array<char, 1024> buffer;
   const std::optional<std::string_view> line = read_stat_line(pid, buffer);
   if (!line) return std::nullopt;
   std::string_view text = *line;
   text.remove_prefix(std::min(text.size(), text.rfind(' ') + 1));  // the last field
   int32_t status = 0;
-  return take_number(text, status) ? std::optional(status) : std::nullopt;
+  if (!take_number(text, status)) return std::nullopt;
+  std::array<char, 64> path;
+  proc_path(path, pid, std::string_view("/ns/pid", sizeof "/ns/pid"));  // with its NUL
+  if (status == 0 && ::readlink(path.data(), buffer.data(), buffer.size()) < 0) return std::nullopt;
+  return status;
 }
 
 }  // namespace
@@ -341,11 +348,13 @@ std::optional<int32_t> wait_status_of(int pidfd, int32_t pid, MonoNanos deadline
   for (;;) {
     PidfdInfo info{};
     info.mask = kPidfdInfoExit;
-    const std::optional<int32_t> seen = status_in_proc(pid);
-    if (seen && still_there(pidfd)) return seen;  // not reaped even now, so that number was its own
     const bool known = ::ioctl(pidfd, kPidfdGetInfo, &info) == 0;
+    const int error = errno;
     if (known && (info.mask & kPidfdInfoExit) != 0) return info.exit_code;
-    if (!known && errno != ESRCH && errno != EAGAIN && !still_there(pidfd)) return std::nullopt;
+    const std::optional<int32_t> seen = status_in_proc(pid);
+    const bool there = still_there(pidfd);
+    if (seen && there) return seen;  // not reaped even now, so that number was its own
+    if (!known && error != ESRCH && error != EAGAIN && !there) return std::nullopt;
     if (mono_now() >= deadline) return std::nullopt;
     ::poll(nullptr, 0, kPause);
   }

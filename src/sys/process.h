@@ -93,8 +93,8 @@ Result<ProgramFile> program_of(int proc);
 Result<ProgramFile> program_of_self();
 
 /// How a process ended that is another one's child: its wait status, once that is known. As long as it is not reaped
-/// /proc tells it (field 52 of stat, proc(5); `pid` is its number), afterwards its pidfd (PIDFD_GET_INFO, Linux 6.15).
-/// Waits at most until `deadline`; nothing when the kernel can't tell.
+/// /proc tells it to whom it may (field 52 of stat, proc(5); `pid` is its number), afterwards its pidfd
+/// (PIDFD_GET_INFO, Linux 6.15). Waits at most until `deadline`; nothing when the kernel can't or won't tell.
 std::optional<int32_t> wait_status_of(int pidfd, int32_t pid, MonoNanos deadline);
 
 }  // namespace te::sys

@@ -1,13 +1,17 @@
 #include "sys/process.h"
 #include "sys/process_environment.h"
 
+#include <linux/capability.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include <cstring>
 #include <span>
+#include <thread>
 
 #include "../support.h"
+#include "sys/credentials.h"
 
 using namespace te;
 using test::end_of;
@@ -289,4 +293,44 @@ TEST_CASE("process: how another one's child ended, while it is not reaped and af
   }
   const Fd self = sys::open_pidfd(::getpid()).value();
   CHECK(!sys::wait_status_of(self.get(), ::getpid(), 0));
+}
+
+TEST_CASE("process: a leader that ended before its other threads has not ended the process") {
+  Pipe go;
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    go.in.reset();
+    std::thread([&] {
+      (void)test::read_to_end(go.out.get());
+      ::_exit(7);
+    }).detach();
+    ::syscall(SYS_exit, 0);
+  }
+  const Fd pidfd = sys::open_pidfd(pid).value();
+  REQUIRE(eventually([&] {
+    const std::optional<sys::ProcStat> stat = sys::read_stat(pid);
+    return stat && stat->state == 'Z';
+  }));
+  CHECK(!sys::wait_status_of(pidfd.get(), pid, sys::mono_now()));
+  go.in.reset();
+  CHECK(sys::wait_status_of(pidfd.get(), pid, sys::mono_now() + test::kPatience) == 7 << 8);
+  sys::wait_child(pid);
+}
+
+TEST_CASE("process: a status that /proc hides from us is none") {
+  if (!test::is_root()) return test::skip("processes of two users");
+  CHECK(in_child([]() -> std::string {
+          const pid_t pid = ::fork();
+          if (pid == 0) ::_exit(::setresuid(65534, 65534, 65534) == 0 ? 7 : 8);
+          const Fd pidfd = sys::open_pidfd(pid).value();
+          MUST(sys::wait_status_of(pidfd.get(), pid, sys::mono_now() + test::kPatience) == 7 << 8);
+          sys::Credentials no_ptrace;
+          no_ptrace.drop = uint64_t{1} << CAP_SYS_PTRACE;
+          MUST(sys::take_on(no_ptrace));
+          MUST(!sys::wait_status_of(pidfd.get(), pid, sys::mono_now()));
+          sys::wait_child(pid);
+          const std::optional<int32_t> afterwards = sys::wait_status_of(pidfd.get(), pid, sys::mono_now());
+          MUST(!afterwards || afterwards == 7 << 8);
+          return {};
+        }) == "");
 }
