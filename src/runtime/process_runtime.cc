@@ -24,6 +24,7 @@ constexpr MonoNanos kTrashDelay = 50 * kMillisecond;  ///< many deletions make o
 constexpr MonoNanos kStartPause = kMillisecond;       ///< those before it get to their exec, the loop goes on
 constexpr MonoNanos kHelperRetry = 200 * kMillisecond;
 constexpr MonoNanos kTrashPauseMax = 60 * kSecond;  ///< what can't be unlinked now, most likely can't be soon
+constexpr MonoNanos kSweepPauseMax = 10 * kSecond;
 constexpr size_t kSweepBatch = 512;
 constexpr uint32_t kLeftoversCounted = 256;  ///< more of them would cost the loop its 5 ms
 constexpr int kNoWatch = -1;
@@ -49,6 +50,7 @@ ProcessRuntime::ProcessRuntime(Reactor& reactor, Log& log, ProcessRuntimeOptions
       environment_(std::move(environment)),
       start_timer_(reactor, turn_),
       helper_timer_(reactor, *this),
+      sweep_pause_(kHelperRetry),
       trash_pause_(kHelperRetry) {}
 
 ProcessRuntime::~ProcessRuntime() = default;
@@ -201,14 +203,7 @@ void ProcessRuntime::on_io(uint32_t) {
 void ProcessRuntime::on_child_end(Child& child, const std::optional<sys::ChildEnd>& end) {
   if (&child == sweeper_.get()) {
     sweeper_.reset();
-    std::vector<Sweep> batch;
-    batch.swap(sweeps_running_);
-    if (ended_well(end)) {
-      for (const Sweep& sweep : batch) events_->on_swept(sweep.id);
-    } else {
-      sweeps_due_.insert(sweeps_due_.end(), batch.begin(), batch.end());
-    }
-    if (!sweeps_due_.empty()) helper_due(reactor_.now() + (ended_well(end) ? 0 : kHelperRetry));
+    sweeper_ended(ended_well(end));
     return;
   }
   if (&child == unlinker_.get()) {
@@ -234,9 +229,9 @@ void ProcessRuntime::on_child_end(Child& child, const std::optional<sys::ChildEn
   }
 }
 
-Result<std::unique_ptr<Child>> ProcessRuntime::spawn_helper(const std::vector<const char*>& argv, int dir) {
+Result<std::unique_ptr<Child>> ProcessRuntime::spawn_helper(const std::vector<const char*>& argv, int fd) {
   const std::array<const char*, 1> envp = {nullptr};
-  const std::array<sys::FdMap, 4> fds = {{{null_.get(), 0}, {null_.get(), 1}, {null_.get(), 2}, {dir, kUnlinkerDirFd}}};
+  const std::array<sys::FdMap, 4> fds = {{{null_.get(), 0}, {null_.get(), 1}, {null_.get(), 2}, {fd, kUnlinkerDirFd}}};
   sys::Spawned spawned = TRY(spawner_.start({self_.get(), argv.data(), envp.data(), fds}));
   auto child = std::make_unique<Child>(std::move(spawned.pidfd), spawned.pid, child_handler());
   if (Result<void> watching = child->start(reactor_); !watching) {
@@ -264,7 +259,8 @@ void ProcessRuntime::start_sweeper() {
   std::vector<const char*> argv = {kSweeperName};
   for (const std::string& uid : uids) argv.push_back(uid.c_str());
   argv.push_back(nullptr);
-  Result<std::unique_ptr<Child>> child = spawn_helper(argv, null_.get());
+  Result<Fd> left = sys::make_memfd("sweeper-left", {});
+  Result<std::unique_ptr<Child>> child = left ? spawn_helper(argv, left->get()) : std::move(left).error();
   if (!child) {
     log_.error("sweeper can't be started; it is tried again", {{"error", child.error().text()}});
     sweeps_running_.clear();
@@ -272,7 +268,35 @@ void ProcessRuntime::start_sweeper() {
     return;
   }
   sweeper_ = std::move(child).value();
+  sweeper_left_ = std::move(left).value();
   sweeps_due_.erase(sweeps_due_.begin(), sweeps_due_.begin() + static_cast<ptrdiff_t>(count));
+}
+
+void ProcessRuntime::sweeper_ended(bool well) {
+  std::vector<Sweep> batch;
+  batch.swap(sweeps_running_);
+  std::string left(batch.size() * sizeof(Uid), '\0');
+  const Result<size_t> size = sys::read_at(sweeper_left_.get(), left.data(), left.size(), 0);
+  sweeper_left_.reset();
+  if (!well || !size) {
+    sweeps_due_.insert(sweeps_due_.end(), batch.begin(), batch.end());
+    return helper_due(reactor_.now() + kHelperRetry);
+  }
+  left.resize(*size);
+  if (sweeps_put_off_.empty() && left.empty()) sweep_pause_ = kHelperRetry;
+  if (!left.empty() && put_off_until_ <= reactor_.now()) {
+    put_off_until_ = reactor_.now() + sweep_pause_;
+    sweep_pause_ = std::min(2 * sweep_pause_, kSweepPauseMax);
+  }
+  for (const Sweep& sweep : batch) {
+    if (left.find(sweep.uid.view()) == std::string::npos) {
+      events_->on_swept(sweep.id);
+    } else {
+      sweeps_put_off_.push_back(sweep);
+      events_->on_sweep_put_off(sweep.id);
+    }
+  }
+  if (!sweeps_due_.empty() || !sweeps_put_off_.empty()) helper_due(sweeps_due_.empty() ? put_off_until_ : 0);
 }
 
 void ProcessRuntime::empty_trash() {
@@ -293,6 +317,11 @@ void ProcessRuntime::start_unlinker() {
 
 void ProcessRuntime::on_timer() {
   if (!spawner_.ready()) return helper_due(reactor_.now() + kStartPause);
+  if (put_off_until_ > reactor_.now()) {
+    if (!sweeps_put_off_.empty()) helper_due(put_off_until_);
+  } else if (sweeps_due_.empty()) {
+    sweeps_due_.swap(sweeps_put_off_);
+  }
   if (!sweeper_ && !sweeps_due_.empty()) start_sweeper();
   if (!unlinker_ && trash_due_) start_unlinker();
 }

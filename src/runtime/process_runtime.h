@@ -60,9 +60,10 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   void tell_watching(const Error* trouble);
   void unwatch_records(int number);
   void signal(const Task& task, int number);
-  Result<std::unique_ptr<Child>> spawn_helper(const std::vector<const char*>& argv, int dir);
+  Result<std::unique_ptr<Child>> spawn_helper(const std::vector<const char*>& argv, int fd);
   void helper_due(MonoNanos at);
   void start_sweeper();
+  void sweeper_ended(bool well);
   void start_unlinker();
 
   Reactor& reactor_;
@@ -91,6 +92,10 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   };
   std::vector<Sweep> sweeps_due_;
   std::vector<Sweep> sweeps_running_;
+  std::vector<Sweep> sweeps_put_off_;  ///< something would not die; after all others
+  MonoNanos put_off_until_ = 0;
+  MonoNanos sweep_pause_;  ///< after the next that is put off; it doubles
+  Fd sweeper_left_;        ///< where the sweeper says what it could not do
   std::unique_ptr<Child> sweeper_;
   std::unique_ptr<Child> unlinker_;
   bool trash_due_ = false;

@@ -24,6 +24,7 @@ namespace {
 constexpr MonoNanos kKillInterval = 10 * kMillisecond;  ///< KILL again: something forked while we looked
 constexpr MonoNanos kTermPauseMin = 2 * kMillisecond;
 constexpr MonoNanos kTermPauseMax = kSecond;
+constexpr MonoNanos kSweepInterval = 10 * kSecond;         ///< again: something would not die
 constexpr MonoNanos kRecordInterval = 200 * kMillisecond;  ///< the end could not be written: try again
 
 MonoNanos after_seconds(MonoNanos from, int64_t seconds) {
@@ -78,7 +79,8 @@ class Supervisor {
   void keep_deadlines(MonoNanos now);
   MonoNanos next_deadline() const;
   /// The tree is gone, and the end is on disk.
-  bool post_stop_can_begin() const { return post_stop_due_ && recorded_ && tree_empty_; }
+  bool post_stop_can_begin() const { return post_stop_due_ && recorded_ && tree_gone(); }
+  bool tree_gone() const { return tree_empty_ && !escaped_; }
   int32_t leader() const { return running_ && launch_.inner() == 0 ? launch_.child() : 0; }
   void take_signal(int signal);
 
@@ -107,7 +109,8 @@ class Supervisor {
   RunPhase first_ = RunPhase::kMain;  ///< of this supervisor
   bool not_now_ = false;              ///< nothing was begun, and it is not the task's fault
   bool stop_asked_ = false;           ///< before the process that is held was let go
-  bool escaped_ = false;              ///< an inner subreaper was killed
+  bool escaped_ = false;              ///< an inner subreaper was killed, and the mark has not been swept yet
+  MonoNanos sweep_at_ = 0;            ///< not before
   bool lost_ = false;                 ///< how main ended can't be known
   std::string uid_;                   ///< the mark's; only where some process runs in the main container
   bool begun_ = false;                ///< something has been since we last waited: the next wait may be long
@@ -278,7 +281,11 @@ void Supervisor::reap() {
     if (!child) {
       tree_empty_ = child.error().code == ECHILD;
       // Those that have got out of our sight are found by the mark, as after our own death.
-      if (tree_empty_ && std::exchange(escaped_, false)) sweep_marked({uid_});
+      if (tree_empty_ && escaped_ && sys::mono_now() >= sweep_at_) {
+        Swept tree{uid_};
+        escaped_ = !sweep_marked({&tree, 1}) || tree.left();
+        sweep_at_ = escaped_ ? sys::mono_now() + kSweepInterval : 0;
+      }
       return;
     }
     if (!*child) return;
@@ -383,6 +390,7 @@ MonoNanos Supervisor::next_deadline() const {
   MonoNanos next = std::min(timeout_at_, kNever);
   if (stopping_ == Stopping::kTerm) next = std::min(next, term_at_);
   if (stopping_ != Stopping::kNo) next = std::min(next, kill_at_);
+  if (tree_empty_ && escaped_) next = std::min(next, sweep_at_);
   if (post_stop_can_begin() || (over_ && !recorded_) || hook_end_due_ || (exec_due_ && running_))
     next = std::min(next, record_at_);
   return next;
@@ -406,7 +414,7 @@ int Supervisor::run() {
       begin(RunPhase::kPostStop);
       continue;
     }
-    if (recorded_ && tree_empty_ && !post_stop_due_ && !hook_end_due_) return 0;
+    if (recorded_ && tree_gone() && !post_stop_due_ && !hook_end_due_) return 0;
     take_signal(sys::wait_supervisor_signal(more_output ? 0 : next_deadline(), std::exchange(begun_, false)));
   }
 }

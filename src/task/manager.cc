@@ -1,6 +1,7 @@
 #include "task/manager.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "task/manager_command.h"
 #include "task/status.h"
@@ -250,10 +251,18 @@ void Manager::on_swept(uint64_t id) {
   Task* task = by_id(id);
   if (task == nullptr || !task->sweeping) return;
   task->sweeping = false;
-  --sweeping_;
+  if (!std::exchange(task->sweep_put_off, false)) --sweeping_;
   task->stray = false;
   task->swept = true;
   advance(*task);
+}
+
+// Nobody else has to wait for it, least of all an agent that starts.
+void Manager::on_sweep_put_off(uint64_t id) {
+  Task* task = by_id(id);
+  if (task == nullptr || !task->sweeping || std::exchange(task->sweep_put_off, true)) return;
+  --sweeping_;
+  log_.warning("processes of a task can't be killed; it is tried again", {{"task", task->name}});
 }
 
 void Manager::on_step_due(uint64_t id) {

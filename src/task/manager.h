@@ -152,6 +152,7 @@ class Manager final : public RuntimeEvents {
   void on_end(uint64_t id) override;
   void on_supervisor_end(uint64_t id, bool clean) override;
   void on_swept(uint64_t id) override;
+  void on_sweep_put_off(uint64_t id) override;
   void on_step_due(uint64_t id) override;
   void on_pod(uint64_t id, const PodRecord& pod) override;
   bool is_supervised(std::string_view uid) const override;
@@ -264,7 +265,7 @@ class Manager final : public RuntimeEvents {
   std::deque<std::pair<MonoNanos, uint64_t>> expiries_;  ///< in order
   MonoNanos next_tick_ = kNever;
   uint32_t running_ = 0;    ///< tasks that take a slot
-  uint32_t sweeping_ = 0;   ///< tasks whose mark is being swept
+  uint32_t sweeping_ = 0;   ///< tasks whose mark is being swept, those put off left out
   size_t group_limit_ = 1;  ///< creations that one durable write may take
   Due next_due_ = Due::kEnd;
   bool stopping_ = false;

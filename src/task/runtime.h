@@ -22,6 +22,8 @@ class RuntimeEvents {
   virtual void on_supervisor_end(uint64_t id, bool clean) = 0;
   /// Nothing carries the task's mark any more.
   virtual void on_swept(uint64_t id) = 0;
+  /// Something that carries it would not die; the sweep is tried again, until on_swept.
+  virtual void on_sweep_put_off(uint64_t id) { (void)id; }
   /// A run that the agent itself supervises has something to write before it goes on: take_step() is to be called in a
   /// turn that has no other durable write.
   virtual void on_step_due(uint64_t id) = 0;

@@ -62,7 +62,8 @@ struct Task {
   bool end_due = false;     ///< its supervisor has done with exit.json, or has had time enough
   bool unclear = false;     ///< its records can't be read at the moment, and it must be known what they say
   // What has been asked for already.
-  bool sweeping = false;  ///< sweep_by_mark is under way
+  bool sweeping = false;       ///< sweep_by_mark is under way
+  bool sweep_put_off = false;  ///< and has failed to clear all
   bool chore_due = false;
   bool post_stop_tried = false;  ///< a supervisor was started for the postStop hook alone
   bool start_due = false;

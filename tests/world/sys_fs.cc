@@ -293,7 +293,9 @@ Result<ReadSize> read_file_at(int dir, std::string_view path, std::string& out, 
 
 Result<size_t> read_at(int fd, char* to, size_t size, int64_t offset) {
   if (kernel().ghost()) return size_t{0};
-  const std::string& data = kernel().disk.at(TRY(file_of(fd))).data;
+  const Description* open = kernel().at(fd);
+  const bool memory = open != nullptr && open->kind == Description::Kind::kMemory;
+  const std::string& data = memory ? open->bytes : kernel().disk.at(TRY(file_of(fd))).data;
   if (offset >= static_cast<int64_t>(data.size())) return size_t{0};
   return data.copy(to, size, static_cast<size_t>(offset));
 }

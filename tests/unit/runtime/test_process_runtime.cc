@@ -1,14 +1,17 @@
 // The runtime with real supervisors and helpers: the test program is them, under their names (main.cc).
 #include "runtime/process_runtime.h"
 
+#include <linux/capability.h>
 #include <sys/prctl.h>
 
+#include <array>
 #include <functional>
 
 #include "../codec/specs.h"
 #include "../support.h"
 #include "../task/fakes.h"
 #include "store/file_store.h"
+#include "sys/credentials.h"
 #include "sys/process_environment.h"
 
 using namespace te;
@@ -37,6 +40,7 @@ struct Events final : RuntimeEvents {
   void on_end(uint64_t id) override { records.insert(id); }
   void on_supervisor_end(uint64_t id, bool clean) override { (clean ? ended : crashed).insert(id); }
   void on_swept(uint64_t id) override { swept.insert(id); }
+  void on_sweep_put_off(uint64_t id) override { put_off.insert(id); }
   void on_step_due(uint64_t) override {}
   void on_pod(uint64_t, const PodRecord&) override {}
   bool is_supervised(std::string_view) const override { return true; }
@@ -44,6 +48,7 @@ struct Events final : RuntimeEvents {
   std::multiset<uint64_t> ended;
   std::multiset<uint64_t> crashed;
   std::multiset<uint64_t> swept;
+  std::multiset<uint64_t> put_off;
 };
 
 /// A store and a runtime on a directory of their own.
@@ -239,6 +244,43 @@ TEST_CASE_FIXTURE(Tidy, "runtime: nothing marked is swept at once, many in one g
   for (int i = 0; i < 20; ++i) tasks.push_back(machine.create("t" + std::to_string(i), "true"));
   for (const Task& task : tasks) machine.runtime->sweep_by_mark(task);
   CHECK(machine.until([&] { return machine.events.swept.size() == 20; }));
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: what can't be killed keeps no other sweep waiting, and is tried again") {
+  if (!test::is_root()) return test::skip("a process that we may see and not kill");
+  CHECK(test::in_child([]() -> std::string {
+          Machine machine;
+          const Task stuck = machine.create("stuck", "true");
+          const Task other = machine.create("other", "true");
+          const Task late = machine.create("late", "true");
+          test::Pipe go;
+          const std::string mark = std::string(kRunMark) + "=" + std::string(stuck.uid.view());
+          const pid_t pid = ::fork();
+          if (pid == 0) {
+            ::dup2(go.out.get(), 0);
+            go.in.reset();
+            if (::setresuid(65534, 65534, 65534) != 0) ::_exit(1);
+            ::execle("/bin/sh", "sh", "-c", "read x", nullptr, std::array<const char*, 2>{mark.c_str()}.data());
+            ::_exit(1);
+          }
+          sys::Credentials no_kill;
+          no_kill.drop = uint64_t{1} << CAP_KILL;
+          MUST(sys::take_on(no_kill));
+          Events& events = machine.events;
+          MUST(machine.until([&] { return sys::read_stat(pid)->name() == "sh"; }));
+          machine.runtime->sweep_by_mark(stuck);
+          machine.runtime->sweep_by_mark(other);
+          MUST(machine.until([&] { return events.swept.contains(other.sequence); }));
+          MUST(!events.swept.contains(stuck.sequence));
+          MUST(events.put_off.count(stuck.sequence) == 1);
+          machine.runtime->sweep_by_mark(late);
+          MUST(machine.until([&] { return events.swept.contains(late.sequence); }));
+          MUST(machine.until([&] { return events.put_off.count(stuck.sequence) >= 2; }));
+          go.in.reset();
+          MUST(machine.until([&] { return events.swept.contains(stuck.sequence); }));
+          sys::wait_child(pid);
+          return {};
+        }) == "");
 }
 
 TEST_CASE_FIXTURE(Tidy, "runtime: the trash is emptied by a process of its own") {

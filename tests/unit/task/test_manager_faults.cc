@@ -84,6 +84,29 @@ TEST_CASE("recovery is not complete while records can't be read") {
   CHECK(world.reason("a") == "Failed");
 }
 
+TEST_CASE("recovery does not wait for what can't be killed") {
+  World world(on_lost(OnLost::kFail));
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.dir("a").locked = false;
+  world.restart();
+  world.settle();
+  const uint64_t id = world.dir("a").sequence;
+  CHECK(world.runtime.sweeping.contains(id));
+  CHECK(!world.manager->settled());
+  for (int i = 0; i < 2; ++i) {
+    world.manager->on_sweep_put_off(id);
+    CHECK(world.manager->settled());
+  }
+  CHECK(world.reason("a") != "Lost");
+  world.dir("a").marked = false;
+  world.manager->on_swept(id);
+  world.settle();
+  CHECK(world.manager->settled());
+  CHECK(world.reason("a") == "Lost");
+}
+
 TEST_CASE("watchers are told that a task waits again") {
   World world(on_lost(OnLost::kRestart));
   world.create("a");
