@@ -28,6 +28,20 @@ class DurableWrite {
 
 bool missing(const Error& error) { return error.kind == ErrorKind::kSystem && error.code == ENOENT; }
 
+/// Something that is no file of ours stands there, and will tomorrow.
+bool is_odd(const Error& error) {
+  switch (error.code) {
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+    case EINVAL:  // a FIFO or a device
+    case ENXIO:   // a socket
+    case EACCES:
+    case EPERM: return true;
+    default: return false;
+  }
+}
+
 Result<Fd> folder(int root, std::string_view name) {
   const Result<void> made = sys::make_dir_at(root, name, 0700);
   if (!made && made.error().code != EEXIST) return made.error();
@@ -262,6 +276,7 @@ Result<std::optional<T>> FileStore::read_record(const Task& task, std::string_vi
       sys::read_file_at(root_.get(), in(task.name, file), buffer_, kRecordLimit, kJsonPadding);
   if (!read) {
     if (missing(read.error())) return std::optional<T>();
+    if (is_odd(read.error())) return Error{ErrorKind::kCorrupt, 0, read.error().text()};
     return read.error();
   }
   return std::optional<T>(TRY(decode(parser_, PaddedText{buffer_.data(), read->size})));

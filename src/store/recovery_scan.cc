@@ -16,15 +16,7 @@ constexpr size_t kConfirmedOneByOne = 256;
 /// Of this machine at this moment, and not of the file: whoever starts the agent tries again.
 bool is_passing(const Error& error) {
   if (error.kind != ErrorKind::kSystem) return false;
-  switch (error.code) {
-    case ENOENT:
-    case ENOTDIR:
-    case EISDIR:
-    case ELOOP:
-    case EACCES:
-    case EPERM: return false;
-    default: return true;
-  }
+  return error.code == EMFILE || error.code == ENFILE || error.code == ENOMEM;
 }
 
 Result<void> move_to_free_name(int folder, const std::string& name, int to) {

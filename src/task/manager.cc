@@ -83,6 +83,8 @@ void Manager::forget(Task& task) {
 }
 
 void Manager::recover(std::vector<Recovered> found) {
+  constexpr MonoNanos kPatience = 4 * kSecond;
+  patience_ends_ = clock_.mono() + kPatience;
   std::sort(found.begin(), found.end(),
             [](const Recovered& a, const Recovered& b) { return a.task->sequence < b.task->sequence; });
   std::vector<uint64_t> order;

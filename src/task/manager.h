@@ -137,7 +137,10 @@ class Manager final : public RuntimeEvents {
   MonoNanos next_deadline() const;
 
   /// Recovery has nothing left to do: requests may be answered.
-  bool settled() const { return sweeping_ == 0 && chores_.empty() && dirty_.empty() && unclear_.empty(); }
+  bool settled() const {
+    const bool clear = unclear_.empty() || clock_.mono() >= patience_ends_;
+    return sweeping_ == 0 && chores_.empty() && dirty_.empty() && clear;
+  }
 
   /// Stop what runs (--on-shutdown=stop); nothing is started any more.
   void stop_all();
@@ -262,6 +265,7 @@ class Manager final : public RuntimeEvents {
   std::deque<uint64_t> start_queue_;
   std::vector<uint64_t> failed_starts_;
   std::vector<uint64_t> unclear_;  ///< with records that can't be read now; without a supervisor, or found with one
+  MonoNanos patience_ends_ = 0;    ///< of recovery with them: one bad sector must not keep all the others away
   std::deque<std::pair<MonoNanos, uint64_t>> expiries_;  ///< in order
   MonoNanos next_tick_ = kNever;
   uint32_t running_ = 0;    ///< tasks that take a slot

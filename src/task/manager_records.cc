@@ -52,7 +52,7 @@ Manager::Told Manager::look_at_records(Task& task, bool durable) {
     return Told::kEnded;
   }
   if (!end) {
-    log_.error("exit record can't be read", {{"task", task.name}, {"error", end.error().text()}});
+    if (!task.unclear) log_.error("exit record can't be read", {{"task", task.name}, {"error", end.error().text()}});
     if (end.error().kind == ErrorKind::kSystem) return Told::kUnclear;
   }
   const Result<std::optional<RunRecord>> run = store_.read_run(task);
@@ -81,8 +81,9 @@ Manager::Told Manager::look_at_records(Task& task, bool durable) {
 // There is no supervisor any more: what is on disk is all that will ever be. Nothing is concluded from records that
 // can't be read just now (out of descriptors, say): a true end must not become a lost one, nor be run again.
 void Manager::conclude(Task& task, bool durable) {
+  const Told told = look_at_records(task, durable);
   task.unclear = false;
-  switch (look_at_records(task, durable)) {
+  switch (told) {
     case Told::kEnded:
     case Told::kNotBegun:
     case Told::kNotYet: break;

@@ -264,8 +264,9 @@ void Manager::tick() {
     if (!task->supervised) {
       after_supervisor(*task);
     } else {
+      const Told told = look_at_records(*task, false);
       task->unclear = false;
-      if (look_at_records(*task, false) == Told::kUnclear) look_later(*task);
+      if (told == Told::kUnclear) look_later(*task);
     }
   }
   std::vector<uint64_t> batch;

@@ -93,6 +93,23 @@ class Quarantine(AgentTest):
             self.assertEqual(state_of(task)[1]["reason"], "Lost")
         self.assertEqual(read(out), "run\n")
 
+    def test_what_is_no_file_where_a_record_should_be(self):
+        """It makes that one task a lost one, and keeps nobody from being answered."""
+        agent = self.agent("--on-lost=fail")
+        breaks = {"directory": os.mkdir, "pipe": os.mkfifo, "loop": lambda path: os.symlink("exit.json", path)}
+        for name in breaks:
+            agent.run(name, "sh", "-c", "exit 3")
+        agent.kill9()
+        for name, put in breaks.items():
+            path = os.path.join(agent.data_dir, name, "exit.json")
+            os.unlink(path)
+            put(path)
+        agent.start()
+        for name in breaks:
+            self.assertEqual(agent.ended(name)["reason"], "Lost", name)
+            self.assertEqual(agent.delete(name).status, 204)
+            agent.gone(name)
+
     def test_state_files_carry_version_and_checksum(self):
         agent = self.agent()
         agent.run("a", "true")

@@ -283,7 +283,7 @@ bool exists_at(int dir, std::string_view path) {
 Result<ReadSize> read_file_at(int dir, std::string_view path, std::string& out, size_t limit, size_t padding) {
   const Fd fd = TRY(open_regular_at(dir, path, O_RDONLY));
   if (kernel().ghost()) return system_error("read", path, EIO);
-  if (kernel().events().chance("unreadable")) return system_error("read", path, EIO);
+  if (kernel().events().chance("unreadable")) return system_error("read", path, ENOMEM);
   const std::string& data = kernel().disk.at(TRY(file_of(fd.get()))).data;
   if (data.size() > limit) return Error{ErrorKind::kTooLarge, 0, std::string(path)};
   out.assign(data);

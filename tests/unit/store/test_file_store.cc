@@ -301,6 +301,27 @@ TEST_CASE_FIXTURE(Tidy, "store: records are read when they are there, and told w
   CHECK(sys::unlink_at(disk.dir.fd(), "elsewhere"));
 }
 
+TEST_CASE_FIXTURE(Tidy, "store: what is no file, where a record should be, is a broken record and no passing trouble") {
+  Disk disk;
+  const Task task = disk.create("t");
+  const auto is_broken = [&] {
+    return disk.store->read_run(task).error().kind == ErrorKind::kCorrupt &&
+           disk.store->read_exit(task).error().kind == ErrorKind::kCorrupt;
+  };
+  for (const char* name : {"t/run.json", "t/exit.json"}) disk.dir.make_dir(name);
+  CHECK(is_broken());
+  for (const char* name : {"t/run.json", "t/exit.json"}) {
+    REQUIRE(sys::remove_dir_at(disk.dir.fd(), name));
+    REQUIRE(::mkfifoat(disk.dir.fd(), name, 0600) == 0);
+  }
+  CHECK(is_broken());
+  for (const char* name : {"t/run.json", "t/exit.json"}) {
+    REQUIRE(sys::unlink_at(disk.dir.fd(), name));
+    REQUIRE(::symlinkat("exit.json", disk.dir.fd(), name) == 0);
+  }
+  CHECK(is_broken());
+}
+
 TEST_CASE_FIXTURE(Tidy, "store: a lost run is recorded in the reserved space, with the lock in hand") {
   Disk disk;
   const Task task = disk.create("t");
@@ -455,13 +476,15 @@ TEST_CASE_FIXTURE(Tidy, "scan: what is not ours or can't be read goes to the qua
   disk.dir.make_dir("empty");
   disk.dir.make_dir("broken");
   disk.dir.write("broken/task.json", "{");
+  disk.dir.make_dir("pipe");
+  REQUIRE(::mkfifoat(disk.dir.fd(), "pipe/task.json", 0600) == 0);
   disk.dir.make_dir("lost+found");
   disk.dir.make_dir(".snapshot");
   disk.dir.make_dir(".next/broken");
   REQUIRE(::symlinkat("/etc", disk.dir.fd(), "link") == 0);
   disk.reopen();
   CHECK(disk.found() == Names{"good"});
-  CHECK(disk.dir.names(".quarantine") == Names{"a_file", "broken", "broken.1", "empty", "link"});
+  CHECK(disk.dir.names(".quarantine") == Names{"a_file", "broken", "broken.1", "empty", "link", "pipe"});
   CHECK(disk.dir.has("lost+found"));
   CHECK(disk.dir.has(".snapshot"));
   disk.create("broken");

@@ -107,6 +107,20 @@ TEST_CASE("recovery does not wait for what can't be killed") {
   CHECK(world.reason("a") == "Lost");
 }
 
+TEST_CASE("recovery does not wait for ever for records that stay unreadable") {
+  World world;
+  run_a(world, 5);
+  world.dir("a").locked = world.dir("a").marked = false;
+  world.store.read_error = EIO;
+  world.restart();
+  for (int i = 0; i < 10; ++i) world.tick();
+  CHECK(world.manager->settled());
+  CHECK(world.count("start a") == 1);
+  world.store.read_error = 0;
+  world.tick();
+  CHECK(world.reason("a") == "Failed");
+}
+
 TEST_CASE("watchers are told that a task waits again") {
   World world(on_lost(OnLost::kRestart));
   world.create("a");
