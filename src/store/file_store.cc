@@ -141,6 +141,7 @@ void FileStore::create(std::span<Creation> creations) {
   for (Creation& creation : creations) {
     const Task& task = *creation.task;
     Result<void>& result = creation.result;
+    if (result) result = clear_way(task.name);
     if (result) result = sys::rename_at(new_.get(), task.uid.view(), parent_of(creation.place), task.name);
     if (!result) remove_new(task);
   }
@@ -219,6 +220,7 @@ Result<bool> FileStore::stands_live(const Task& task) {
 
 Result<void> FileStore::promote(const Task& task) {
   const DurableWrite timed(durable_);
+  TRY(clear_way(task.name));
   Result<void> moved = sys::rename_at(next_.get(), task.name, root_.get(), task.name);
   if (!moved && !(missing(moved.error()) && sys::exists_at(root_.get(), task.name))) return moved;
   TRY(sys::sync(root_.get()));
@@ -271,7 +273,6 @@ Result<void> FileStore::clear_run(const Task& task) {
 template <class T>
 Result<std::optional<T>> FileStore::read_record(const Task& task, std::string_view file,
                                                 Result<T> (*decode)(JsonParser&, PaddedText)) {
-  constexpr size_t kRecordLimit = 64 * kKiB;
   const Result<sys::ReadSize> read =
       sys::read_file_at(root_.get(), in(task.name, file), buffer_, kRecordLimit, kJsonPadding);
   if (!read) {

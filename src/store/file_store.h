@@ -9,6 +9,7 @@
 #include "base/histogram.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "base/size.h"
 #include "codec/state_file.h"
 #include "sys/fd.h"
 #include "task/manager.h"
@@ -19,6 +20,8 @@ namespace te {
 
 /// Older changes the kernel has written out by itself: ext4 takes 5 s, xfs 30 s.
 constexpr WallMicros kWrittenBack = 60'000'000;
+/// No run.json or exit.json is larger.
+constexpr size_t kRecordLimit = 64 * kKiB;
 
 class FileStore final : public Store, public RunStore {
  public:
@@ -35,6 +38,7 @@ class FileStore final : public Store, public RunStore {
   Result<void> replace_next(Task& next, const Task& old) override;
   Result<void> mark_deleted(Task& task) override;
   Result<void> discard(const Task& task, Place place) override;
+  Result<void> clear_way(std::string_view name) override;
   Result<void> promote(const Task& task) override;
   Result<void> record_lost(const Task& task, const ExitRecord& end) override;
   Result<void> clear_run(const Task& task) override;
@@ -75,7 +79,13 @@ class FileStore final : public Store, public RunStore {
   Result<void> confirm_rest();
   bool is_removed(const Task& task);
   Result<bool> stands_live(const Task& task);
+  struct Obstacle {
+    int folder;
+    std::string name;
+  };
   void quarantine(int folder, const std::string& name, std::string_view why);
+  Result<void> take_away(const Obstacle& obstacle);
+  Result<void> stop_supervisor(int dir);
   /// For reading small state files; one at a time.
   template <class T>
   Result<std::optional<T>> read_record(const Task& task, std::string_view file,
@@ -89,6 +99,7 @@ class FileStore final : public Store, public RunStore {
   Fd trash_;
   Fd quarantine_;
   Fd lock_;
+  std::vector<Obstacle> obstacles_;
   uint64_t next_sequence_ = 1;
   size_t confirmed_ = 0;  ///< directories synced by the scan
   Histogram durable_;

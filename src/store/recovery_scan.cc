@@ -1,10 +1,13 @@
 // What stands on disk when an agent starts (FileStore::scan).
+#include <signal.h>
+
 #include <cerrno>
 
 #include "base/size.h"
 #include "store/file_store.h"
 #include "sys/atomic_file.h"
 #include "sys/fs.h"
+#include "sys/process.h"
 
 namespace te {
 
@@ -66,9 +69,46 @@ Result<void> FileStore::confirm_rest() {
 }
 
 void FileStore::quarantine(int folder, const std::string& name, std::string_view why) {
-  const Result<void> moved = move_to_free_name(folder, name, quarantine_.get());
+  Obstacle obstacle{folder, name};
+  const Result<void> moved = take_away(obstacle);
   log_.error("put into quarantine",
              {{"name", name}, {"reason", why}, {"moved", moved ? "yes" : moved.error().text().c_str()}});
+  if (!moved && moved.error().code == EWOULDBLOCK) obstacles_.push_back(std::move(obstacle));
+}
+
+// Of a task that can't be read and still runs. As deletion would have it, but for the sweep by a mark that isn't known.
+Result<void> FileStore::stop_supervisor(int dir) {
+  const sys::ReadSize read = TRY(sys::read_file_at(dir, "run.json", buffer_, kRecordLimit, kJsonPadding));
+  const RunRecord run = TRY(decode_run(parser_, PaddedText{buffer_.data(), read.size}));
+  const Fd supervisor = TRY(sys::open_process(run.supervisor));
+  if (!supervisor.valid()) return system_error("open", "supervisor", ESRCH);
+  TRY(sys::send_signal(supervisor.get(), SIGUSR1));
+  return sys::send_signal(supervisor.get(), SIGCONT);
+}
+
+// While its supervisor lives it stays where it is, or its name could be taken while the old processes run.
+Result<void> FileStore::take_away(const Obstacle& obstacle) {
+  const Result<Fd> dir = sys::open_dir_at(obstacle.folder, obstacle.name);
+  if (!dir && is_passing(dir.error())) return dir.error();
+  if (dir && !TRY(sys::try_flock(dir->get()))) {
+    const Result<void> told = stop_supervisor(dir->get());
+    const std::string how = told ? "is told to stop" : "can't be told to stop (" + told.error().text() + ")";
+    return Error{ErrorKind::kSystem, EWOULDBLOCK,
+                 "directory \"" + obstacle.name + "\" can't be read; its supervisor lives and " + how};
+  }
+  Result<void> moved = move_to_free_name(obstacle.folder, obstacle.name, quarantine_.get());
+  return moved || moved.error().code == ENOENT ? Result<void>() : moved;
+}
+
+Result<void> FileStore::clear_way(std::string_view name) {
+  Result<void> out;
+  std::erase_if(obstacles_, [&](const Obstacle& one) {
+    if (!name.empty() && one.name != name) return false;
+    const Result<void> taken = take_away(one);
+    if (!taken) out = taken;
+    return taken.ok();
+  });
+  return out;
 }
 
 // A run in containers has the agent for a supervisor: something of it may be in the runtime until it says otherwise.
@@ -118,6 +158,7 @@ Result<void> FileStore::scan_folder(int folder, Place place, std::vector<Recover
 }
 
 Result<std::vector<Recovered>> FileStore::scan() {
+  obstacles_.clear();
   for (const sys::DirEntry& entry : TRY(sys::list_dir(new_.get()))) {
     // The one that an exchange (replace_next) left here may have the name of one in the trash.
     (void)move_to_free_name(new_.get(), entry.name, trash_.get()).ok();

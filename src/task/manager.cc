@@ -105,6 +105,7 @@ void Manager::recover(std::vector<Recovered> found) {
     }
   }
   std::sort(expiries_.begin(), expiries_.end());
+  look_at_obstacles();
   while (!chores_.empty()) {
     const ChoreItem item = chores_.front();
     chores_.pop_front();
@@ -245,6 +246,13 @@ void Manager::try_start_later(Task& task, std::string why) {
   failed_starts_.push_back(task.sequence);
   tick_soon();
   observer_.on_changed(task);
+}
+
+// With the next tick again.
+void Manager::look_at_obstacles() {
+  if (!obstructed_) return;
+  obstructed_ = !store_.clear_way({}).ok();
+  if (obstructed_) tick_soon();
 }
 
 void Manager::tick_soon() { next_tick_ = std::min(next_tick_, clock_.mono() + options_.tick_interval); }

@@ -208,12 +208,17 @@ Result<void> Manager::remove_task(Task& task) {
 }
 
 bool Manager::step_remove(Command& command, Reply& answer) {
+  Result<void> removed = store_.clear_way(command.name);
+  if (!removed) {
+    answer.error = std::move(removed).error();
+    return true;
+  }
   answer.kind = Reply::Kind::kDeleted;
   const auto at = names_.find(command.name);
   if (at == names_.end()) return true;
   const bool both = unmarked_predecessor(command.name) != nullptr;
   Task* task = at->second.next != nullptr ? at->second.next : at->second.current;
-  Result<void> removed = remove_task(*task);
+  removed = remove_task(*task);
   if (removed) return !both;
   answer.kind = Reply::Kind::kFailed;
   answer.error = std::move(removed).error();
@@ -285,7 +290,12 @@ bool Manager::remove_one(Command& command, Reply& answer) {
     }
     if (command.next_removal < command.removals.size()) return false;
   }
-  answer.kind = Reply::Kind::kSet;
+  Result<void> cleared = store_.clear_way({});  // an empty list means that all is gone
+  if (cleared) {
+    answer.kind = Reply::Kind::kSet;
+  } else {
+    answer.error = std::move(cleared).error();
+  }
   return true;
 }
 

@@ -252,6 +252,7 @@ void Manager::look_again(Task& task) {
 void Manager::tick() {
   if (clock_.mono() < next_tick_) return;
   next_tick_ = kNever;
+  look_at_obstacles();
   for (const ChoreItem& item : failed_chores_) chores_.push_back(item);
   failed_chores_.clear();
   start_queue_.insert(start_queue_.begin(), failed_starts_.begin(), failed_starts_.end());

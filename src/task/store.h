@@ -39,6 +39,10 @@ class Store {
   virtual Result<void> mark_deleted(Task& task) = 0;
   /// Out of its place and into the trash: the name is free.
   virtual Result<void> discard(const Task& task, Place place) = 0;
+  /// What stands under a task's name, in its place or its successor's, and is none (an unreadable directory whose
+  /// supervisor lives) is taken out of the way; of any name where `name` is empty. An error as long as it stands there:
+  /// no such task can be made, nor can it be said to be gone.
+  virtual Result<void> clear_way(std::string_view name) = 0;
   /// The successor moves to the live place.
   virtual Result<void> promote(const Task& task) = 0;
   /// The end of a run whose supervisor died without a record; only when nothing holds the directory's lock.

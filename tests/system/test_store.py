@@ -46,6 +46,27 @@ class Quarantine(AgentTest):
         agent.start()
         self.assertEqual([t["name"] for t in agent.get("/getTasks").json()], ["good"])
 
+    def test_a_task_that_can_not_be_read_and_still_runs(self):
+        """Nothing tells any more how to list or delete it, so it is stopped; until then its name is taken."""
+        agent = self.agent()
+        agent.create(guide("a", "sh", "-c", "trap 'sleep 2; exit' TERM; setsid sleep 300 & wait; wait"))
+        agent.wait_state("a", "running")
+        uid = agent.uid("a")
+        eventually(lambda: len(agent.all_processes_with_mark(uid)) == 2, what="the task's child")
+        tree = agent.all_processes_with_mark(uid)
+        agent.kill9()
+        with open(os.path.join(agent.data_dir, "a", "task.json"), "wb") as f:
+            f.write(b"{")
+        agent.start()
+        self.assertEqual(agent.get("/getTasks").json(), [])
+        self.assertEqual(agent.delete("a").status, 507)
+        self.assertEqual(agent.post("/setTasks", []).status, 507)
+        self.assertEqual(agent.post("/tasks", guide("a", "true")).status, 507)
+        eventually(lambda: agent.delete("a").status == 204, 20, "the name is free")
+        self.assertFalse([p for p in tree if alive(p)])
+        self.assertEqual(agent.run("a", "true")["exitCode"], 0)
+        self.assertEqual(os.listdir(os.path.join(agent.data_dir, ".quarantine")), ["a"])
+
     def test_foreign_things(self):
         agent = self.stopped_with("good")
         foreign = os.path.join(agent.data_dir, "lost+found")

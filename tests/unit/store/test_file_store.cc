@@ -9,6 +9,7 @@
 #include "../task/fakes.h"
 #include "codec/state_file.h"
 #include "sys/atomic_file.h"
+#include "sys/process.h"
 
 using namespace te;
 using test::in_child;
@@ -490,6 +491,35 @@ TEST_CASE_FIXTURE(Tidy, "scan: what is not ours or can't be read goes to the qua
   disk.create("broken");
   disk.create("empty");
   CHECK(disk.found() == Names{"broken", "empty", "good"});
+}
+
+TEST_CASE_FIXTURE(Tidy,
+                  "scan: what can't be read and still runs is told to stop, and keeps its name until it has gone") {
+  Disk disk;
+  disk.create("t");
+  const test::Program supervisor({"/bin/sleep", "600"});
+  RunRecord run = a_run();
+  run.supervisor = sys::read_stat(supervisor.pid())->id;
+  disk.dir.write("t/run.json", encode_run(run));
+  disk.dir.write("t/task.json", "{");
+  Result<Fd> lock = sys::open_dir_at(disk.dir.fd(), "t");
+  REQUIRE(*sys::try_flock(lock->get()));
+  disk.reopen();
+  CHECK(disk.found().empty());
+  CHECK(test::end_of(supervisor.pidfd()).status == SIGUSR1);
+  CHECK(disk.dir.names(".quarantine").empty());
+  Task again = disk.make("t");
+  CHECK(fake::create_one(*disk.store, again, Place::kLive).error().code == EWOULDBLOCK);
+  CHECK(disk.dir.names(".new").empty());
+  CHECK(!disk.store->clear_way("t"));
+  CHECK(!disk.store->clear_way({}));
+  CHECK(disk.store->clear_way("other"));
+  lock->reset();
+  CHECK(disk.store->clear_way({}));
+  CHECK(disk.dir.names(".quarantine") == Names{"t"});
+  disk.create("t");
+  CHECK(disk.store->clear_way("t"));
+  CHECK(disk.found() == Names{"t"});
 }
 
 TEST_CASE_FIXTURE(Tidy, "scan: a task under another one's name is not that task") {

@@ -117,6 +117,7 @@ class FakeStore final : public Store {
 
   Result<void> make_dir(const Task& task, Place place) {
     TRY(attempt(Call::kCreate, task.name));
+    TRY(clear_way(task.name));
     journal_.push_back("create " + task.name);
     auto& places = folder(place);
     expect(places.find(task.name) == places.end(), "create where a directory stands: " + task.name);
@@ -148,6 +149,11 @@ class FakeStore final : public Store {
     places.erase(task.name);
     trash.push_back(task.uid);
     return {};
+  }
+
+  Result<void> clear_way(std::string_view name) override {
+    const bool is_clear = name.empty() ? in_the_way.empty() : in_the_way.count(name) == 0;
+    return is_clear ? Result<void>() : system_error("lock", name, EWOULDBLOCK);
   }
 
   Result<void> promote(const Task& task) override {
@@ -235,6 +241,7 @@ class FakeStore final : public Store {
   std::map<std::string, Dir> live;
   std::map<std::string, Dir> next;
   std::vector<Uid> trash;
+  std::set<std::string, std::less<>> in_the_way;
   std::vector<size_t> groups;  ///< creations of each durable write
   std::vector<std::string> violations;
   std::function<bool(Call)> chance;  ///< may let any call fail

@@ -121,6 +121,20 @@ TEST_CASE("recovery does not wait for ever for records that stay unreadable") {
   CHECK(world.reason("a") == "Failed");
 }
 
+TEST_CASE("as long as something stands in the way of a name, no such task is said to be gone, or made") {
+  World world;
+  world.store.in_the_way.insert("a");
+  world.restart();
+  CHECK(world.reply(world.create("a")).kind == Reply::Kind::kFailed);
+  CHECK(world.reply(world.create("b")).kind == Reply::Kind::kCreated);
+  CHECK(world.reply(world.remove("a")).kind == Reply::Kind::kFailed);
+  CHECK(world.reply(world.set({{"b", "run"}})).kind == Reply::Kind::kFailed);
+  world.store.in_the_way.clear();
+  CHECK(world.reply(world.set({{"b", "run"}})).kind == Reply::Kind::kSet);
+  CHECK(world.reply(world.remove("a")).kind == Reply::Kind::kDeleted);
+  CHECK(world.reply(world.create("a")).kind == Reply::Kind::kCreated);
+}
+
 TEST_CASE("watchers are told that a task waits again") {
   World world(on_lost(OnLost::kRestart));
   world.create("a");
