@@ -54,10 +54,11 @@ Result<void> append_log_piece(std::string& out, int fd, int64_t& position, int64
   const auto size = std::min<size_t>(kLogPiece, static_cast<size_t>(data.end - position));
   const size_t before = out.size();
   out.resize(before + size);
-  const size_t read = TRY(sys::read_at(fd, out.data() + before, size, position));
-  out.resize(before + read);
-  if (read == 0) return Error{ErrorKind::kCorrupt, 0, "the log has become shorter"};
-  position += static_cast<int64_t>(read);
+  const Result<size_t> read = sys::read_at(fd, out.data() + before, size, position);
+  out.resize(before + (read ? *read : 0));
+  if (!read) return read.error();
+  if (*read == 0) return Error{ErrorKind::kCorrupt, 0, "the log has become shorter"};
+  position += static_cast<int64_t>(*read);
   return {};
 }
 

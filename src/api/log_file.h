@@ -27,7 +27,7 @@ Result<int64_t> log_start(int fd, int64_t size, int64_t since, std::optional<int
 void append_elision(std::string& out, int64_t bytes);
 
 /// Appends what comes at `position`, a piece of data or the line that stands for a hole, and moves `position` on;
-/// never beyond `end`. kCorrupt: the file has become shorter.
+/// never beyond `end`. kCorrupt: the file has become shorter. After an error nothing was appended.
 Result<void> append_log_piece(std::string& out, int fd, int64_t& position, int64_t end);
 
 }  // namespace te

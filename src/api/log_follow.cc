@@ -95,12 +95,16 @@ bool LogFollowers::Body::next(std::string& out) {
   for (size_t i = 0; i < files_.size(); ++i) {
     File& file = files_[turn_++ % files_.size()];
     if (file.position >= file.size) continue;
+    const auto known = std::pair(file.position, file.size);
     // A hole up to where the file ended when it was last looked at: it is told once, up to where it ends now.
     const Result<sys::DataRange> data = sys::next_data(file.fd.get(), file.position, file.size);
     if (!ended_ && data && data->start == data->end) measure();
-    if (!append_log_piece(query_, out, file.fd.get(), file.position, file.size)) {
-      if (ended_) return false;
+    const Result<void> given = append_log_piece(query_, out, file.fd.get(), file.position, file.size);
+    if (!given) {
+      // Only one that has become shorter can be gone on with; who can't be read now would be asked for ever.
+      if (ended_ || given.error().kind != ErrorKind::kCorrupt) return false;
       measure();
+      if (known == std::pair(file.position, file.size)) return false;
     }
     break;
   }

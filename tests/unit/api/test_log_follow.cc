@@ -1,0 +1,77 @@
+// Followed logs of tasks whose files can't be had as they should.
+#include <cstdlib>
+
+#include "task_api_world.h"
+
+using namespace te;
+using test::Api;
+using test::Client;
+using test::TempDir;
+using test::Tidy;
+
+namespace {
+
+/// A task "t" that has been started and has written "begin", and a client that follows its output.
+struct Followed {
+  Followed() : api(options()), client(api.served) {}
+
+  TaskApiOptions options() const {
+    dir.make_dir("t");
+    dir.write("t/stdout.log", "begin");
+    TaskApiOptions out;
+    out.data_dir = dir.path();
+    out.data_root = dir.fd();
+    return out;
+  }
+  void follow() {
+    REQUIRE(api.ask("POST /tasks", R"({"name":"t","process":{"command":["x"]}})").starts_with("201 "));
+    REQUIRE(api.served.until([&] { return api.runtime.starts.size() == 1; }));
+    Api::send(client, "GET /tasks/t/logs?stream=stdout&follow=true");
+    REQUIRE(api.served.until([&] { return client.take(), client.received().ends_with("begin\r\n"); }));
+  }
+  void append(std::string_view text) const {
+    const Result<Fd> file = sys::open_at(dir.fd(), "t/stdout.log", O_WRONLY | O_APPEND);
+    REQUIRE(sys::write_all(file->get(), text));
+  }
+  /// What the agent has opened to read the log.
+  int descriptor() const {
+    for (const std::string& one : test::open_descriptors()) {
+      if (one.ends_with("/t/stdout.log")) return std::atoi(one.c_str());
+    }
+    return -1;
+  }
+
+  TempDir dir;
+  Api api;
+  Client client;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Tidy, "follow: a log that can't be read any more breaks off, and is not asked for ever") {
+  // What a disk's EIO does: pread(2) fails of one, lseek(2) too of the other; both have a size.
+  for (const int flags : {O_WRONLY, O_PATH}) {
+    CAPTURE(flags);
+    Followed followed;
+    followed.follow();
+    const size_t had = followed.client.received().size();
+    const int log = followed.descriptor();
+    REQUIRE(log >= 0);
+    const Fd other(::open(followed.dir.path("t/stdout.log").c_str(), flags | O_CLOEXEC));
+    REQUIRE(::dup3(other.get(), log, O_CLOEXEC) >= 0);
+    followed.append("more");
+    CHECK(followed.api.served.until([&] { return followed.api.served.server.connections() == 0; }));
+    followed.client.take();
+    CHECK(followed.client.received().size() == had);
+  }
+}
+
+TEST_CASE_FIXTURE(Tidy, "follow: a log that has become shorter goes on with what comes") {
+  Followed followed;
+  followed.follow();
+  followed.dir.write("t/stdout.log", "");
+  for (int i = 0; i < 10; ++i) REQUIRE(followed.api.served.reactor.turn(false));
+  followed.append("again");
+  CHECK(followed.api.served.until(
+      [&] { return followed.client.take(), followed.client.received().ends_with("again\r\n"); }));
+}
