@@ -17,6 +17,7 @@ constexpr MonoNanos kBodyTime = 60 * kSecond;   ///< from there to the end of it
 constexpr MonoNanos kWriteTime = 30 * kSecond;  ///< without a byte of the answer being taken
 constexpr MonoNanos kDrainTime = 5 * kSecond;   ///< for the rest of a refused request, which is thrown away
 constexpr size_t kHighWater = 64 * kKiB;        ///< of unsent bytes: no further request is looked at
+constexpr int kMostEmpty = 8;                   ///< pieces in which nothing was, looked at in one turn
 constexpr size_t kKeptCapacity = 16 * kKiB;
 
 /// A big answer, given out in pieces so that it is never held twice.
@@ -262,12 +263,16 @@ bool Connection::take_piece() {
 
 void Connection::flush() {
   if (!fd_.valid()) return;
-  for (;;) {
+  for (int empty = 0;;) {
     if (unsent() == 0) {
       out_.clear();
       sent_ = 0;
       if (!sending()) break;
       if (!take_piece()) return close();
+      if (unsent() == 0 && stream_ && ++empty == kMostEmpty) {
+        progress_at_ = server_.reactor_.now();
+        return;
+      }
       continue;
     }
     const Result<int64_t> size = sys::send(fd_.get(), std::string_view(out_).substr(sent_));

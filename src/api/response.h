@@ -16,7 +16,7 @@ namespace te {
 class BodySource {
  public:
   virtual ~BodySource() = default;
-  /// Appends the next piece. False: what was promised can't be had, the connection must break off.
+  /// Appends the next piece, which may be empty. False: what was promised can't be had, the connection must break off.
   virtual bool next(std::string& out) = 0;
   /// All has been given out.
   virtual bool done() const = 0;

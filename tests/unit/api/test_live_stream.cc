@@ -1,6 +1,8 @@
 // Answers whose length nobody knows: how a connection frames them, waits for them and lets them go.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "http_client.h"
 
 using namespace te;
@@ -38,6 +40,22 @@ class ScriptedSource final : public BodySource {
 
  private:
   Script& script_;
+};
+
+/// Has a thousand pieces to look at, with nothing in them but in the last one.
+class EmptySource final : public BodySource {
+ public:
+  explicit EmptySource(int& asked) : asked_(asked) {}
+  bool next(std::string& out) override {
+    if (++asked_ == kPieces) out += "found";
+    return true;
+  }
+  bool done() const override { return asked_ == kPieces; }
+
+  static constexpr int kPieces = 1'000;
+
+ private:
+  int& asked_;
 };
 
 struct Live {
@@ -160,4 +178,24 @@ TEST_CASE_FIXTURE(Tidy, "live: the end of the agent ends it properly") {
   CHECK(live.served.until([&] { return live.served.server.all_closed(); }));
   client.take();
   CHECK(client.received().ends_with("\r\n\r\n0\r\nX-End: yes\r\n\r\n"));
+}
+
+TEST_CASE_FIXTURE(Tidy, "live: what is looked through in vain leaves others their turns") {
+  Live live;
+  int asked = 0;
+  live.served.handler.answer = [&](const HttpRequest&, HttpResponse& response) {
+    response.live = true;
+    response.stream = std::make_unique<EmptySource>(asked);
+  };
+  Client client(live.served);
+  client.get("/live");
+  int most = 0;
+  while (asked < EmptySource::kPieces) {
+    const int before = asked;
+    REQUIRE(live.served.reactor.turn(false));
+    most = std::max(most, asked - before);
+  }
+  CHECK(most <= 16);
+  const std::string all = "00000005\r\nfound\r\n0\r\n\r\n";
+  CHECK(live.body(client, all.size()) == all);
 }

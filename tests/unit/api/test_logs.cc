@@ -180,3 +180,19 @@ TEST_CASE_FIXTURE(Tidy, "logs: what is promised is not more than what was there,
   logs.dir.write("t/stdout.log", "");
   CHECK(!cut.stream->next(out));
 }
+
+TEST_CASE_FIXTURE(Tidy, "logs: one piece of a container's log at a time, whatever is wanted of it") {
+  Logs logs;
+  std::string raw;
+  while (raw.size() < 5 * kLogPiece) raw += "2026-11-24T10:00:00.5Z stdout F " + std::string(100, 'o') + "\n";
+  logs.dir.write("t/c.log", raw + "2026-11-24T10:00:00.5Z stderr F found\n");
+  LogQuery query = only(LogStream::kStderr);
+  query.cri_file = "c.log";
+  HttpResponse response;
+  REQUIRE(serve_logs(logs.dir.fd(), "t", query, response));
+  std::string out;
+  int pieces = 0;
+  for (; !response.stream->done(); ++pieces) REQUIRE(response.stream->next(out));
+  CHECK(out == "found\n");
+  CHECK(pieces >= 5);
+}
