@@ -1,5 +1,7 @@
 #include "api/watch.h"
 
+#include <utility>
+
 #include "base/size.h"
 
 namespace te {
@@ -87,8 +89,13 @@ WatchHub::~WatchHub() = default;
 
 void WatchHub::add(EventType type, const Task& task) {
   log_.add(type, task);
+  begin_round();
+}
+
+// One under way goes on, and the next begins behind it: begun anew with each change it would never reach the last ones.
+void WatchHub::begin_round() {
+  again_ = told_ > 0;
   news_ = true;
-  told_ = 0;
 }
 
 void WatchHub::watch(uint64_t ticket, std::optional<uint64_t> revision, HttpResponse& response) {
@@ -112,14 +119,15 @@ bool WatchHub::end_turn() {
     if (at->second->ready()) server_.wake(at->second->ticket());
     at = bodies_.upper_bound(told_);
   }
-  news_ = at != bodies_.end();
+  if (at != bodies_.end()) return true;
+  told_ = 0;
+  news_ = std::exchange(again_, false);
   return news_;
 }
 
 void WatchHub::on_timer() {
   ++bookmarks_;
-  news_ = true;
-  told_ = 0;
+  begin_round();
   bookmark_timer_.set(reactor_.now() + kBookmarkInterval);
 }
 

@@ -40,6 +40,7 @@ class WatchHub final : private TimerHandler {
   class Body;
 
   void on_timer() override;
+  void begin_round();
 
   Reactor& reactor_;
   HttpServer& server_;
@@ -49,8 +50,10 @@ class WatchHub final : private TimerHandler {
   uint64_t bookmarks_ = 0;  ///< that are due to everybody
   uint64_t next_serial_ = 1;
   std::map<uint64_t, Body*> bodies_;  ///< by serial
-  bool news_ = false;
-  uint64_t told_ = 0;  ///< the serial up to which the news have been told
+  // All are told of news in rounds, some in each turn.
+  bool news_ = false;   ///< a round is due or under way
+  bool again_ = false;  ///< there were more since it began
+  uint64_t told_ = 0;   ///< the serial up to which this round has come; 0: it has not begun
 };
 
 }  // namespace te
