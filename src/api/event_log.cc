@@ -48,8 +48,12 @@ void EventLog::add(EventType type, const Task& task) {
   line.shrink_to_fit();
   bytes_ += line.size();
   lines_.push_back(std::move(line));
+  make_room(kCeiling, revision());
+}
+
+void EventLog::make_room(size_t most_bytes, uint64_t last) {
   // The newest stays, however big it is.
-  while (bytes_ > most_bytes_ && lines_.size() > 1) {
+  while (bytes_ > most_bytes && lines_.size() > 1 && first_ <= last) {
     bytes_ -= lines_.front().size();
     lines_.pop_front();
     ++first_;

@@ -13,9 +13,11 @@ namespace te {
 
 enum class EventType : uint8_t { kAdded, kModified, kDeleted };
 
-/// Bounded by bytes; the oldest lines go first. Each line is written once, however many watch.
+/// Bounded by bytes; the oldest lines go first, when all who watch have taken them. Each line is written once, however
+/// many watch.
 class EventLog {
  public:
+  static constexpr size_t kCeiling = 8 * kMiB;  ///< whoever has not taken a line by then is too slow
   static constexpr size_t kMostBytes = 512 * kKiB;
   static constexpr size_t kUnwatchedBytes = 64 * kKiB;  ///< until somebody watches: enough to list and then begin
 
@@ -27,6 +29,8 @@ class EventLog {
   void widen() { most_bytes_ = kMostBytes; }
 
   void add(EventType type, const Task& task);
+  /// All who watch have taken what is up to `revision`.
+  void taken(uint64_t revision) { make_room(most_bytes_, revision); }
 
   /// The last change's; `base` when there was none yet.
   uint64_t revision() const { return first_ + lines_.size() - 1; }
@@ -36,6 +40,8 @@ class EventLog {
   std::string_view line(uint64_t revision) const { return lines_[static_cast<size_t>(revision - first_)]; }
 
  private:
+  void make_room(size_t most_bytes, uint64_t last);
+
   std::deque<std::string> lines_;
   uint64_t first_;  ///< revision of the first line
   size_t bytes_ = 0;

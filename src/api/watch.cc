@@ -1,5 +1,6 @@
 #include "api/watch.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/size.h"
@@ -49,6 +50,7 @@ class WatchHub::Body final : public BodySource {
   void stop() override { stopped_ = true; }
 
   uint64_t ticket() const { return ticket_; }
+  uint64_t position() const { return position_; }
 
  private:
   bool behind() const { return position_ < hub_.log_.revision(); }
@@ -89,6 +91,7 @@ WatchHub::~WatchHub() = default;
 
 void WatchHub::add(EventType type, const Task& task) {
   log_.add(type, task);
+  if (bodies_.empty()) log_.taken(log_.revision());
   begin_round();
 }
 
@@ -120,6 +123,9 @@ bool WatchHub::end_turn() {
     at = bodies_.upper_bound(told_);
   }
   if (at != bodies_.end()) return true;
+  uint64_t taken = log_.revision();
+  for (const auto& [serial, body] : bodies_) taken = std::min(taken, body->position());
+  log_.taken(taken);
   told_ = 0;
   news_ = std::exchange(again_, false);
   return news_;

@@ -39,23 +39,43 @@ TEST_CASE("revisions go up by one from the base") {
 
 TEST_CASE("the oldest lines make room, the newest always stays") {
   EventLog log(0);
-  for (int i = 0; i < 100; ++i) log.add(EventType::kModified, task_named("a", 10 * kKiB));
+  const auto add = [&](const char* name, size_t size) {
+    log.add(EventType::kModified, task_named(name, size));
+    log.taken(log.revision());
+  };
+  for (int i = 0; i < 100; ++i) add("a", 10 * kKiB);
   CHECK_FALSE(log.reaches(90));
   CHECK(log.reaches(95));
   log.widen();
-  for (int i = 0; i < 100; ++i) log.add(EventType::kModified, task_named("a", 10 * kKiB));
+  for (int i = 0; i < 100; ++i) add("a", 10 * kKiB);
   CHECK(log.revision() == 200);
   CHECK_FALSE(log.reaches(101));
   CHECK(log.reaches(160));
   CHECK(log.line(200).size() > 10 * kKiB);
-  log.add(EventType::kModified, task_named("big", 2 * EventLog::kMostBytes));
+  add("big", 2 * EventLog::kMostBytes);
   CHECK(log.revision() == 201);
   CHECK(log.reaches(200));
   CHECK_FALSE(log.reaches(199));
   CHECK(log.line(201).size() > 2 * EventLog::kMostBytes);
-  log.add(EventType::kModified, task_named("a"));
+  add("a", 0);
   CHECK(log.reaches(201));
   CHECK_FALSE(log.reaches(200));
+}
+
+TEST_CASE("lines stay until they are taken, but not above the ceiling") {
+  EventLog log(0);
+  log.widen();
+  constexpr int kLines = 7;
+  for (int i = 0; i < kLines; ++i) log.add(EventType::kAdded, task_named("a", kMiB));
+  CHECK(log.reaches(0));
+  log.taken(3);
+  CHECK(log.reaches(3));
+  CHECK_FALSE(log.reaches(2));
+  for (int i = 0; i < 2 * kLines; ++i) log.add(EventType::kAdded, task_named("a", kMiB));
+  CHECK_FALSE(log.reaches(3));
+  CHECK(log.reaches(log.revision() - kLines));
+  log.taken(log.revision());
+  CHECK_FALSE(log.reaches(log.revision() - 2));
 }
 
 TEST_CASE("bookmark and error are lines of their own") {

@@ -43,3 +43,28 @@ TEST_CASE_FIXTURE(Tidy, "watch: the last of many readers has its turn while ever
     return readers.back()->received().find(last) != std::string::npos;
   }));
 }
+
+TEST_CASE_FIXTURE(Tidy, "watch: nothing of a big set is dropped before its readers could take it") {
+  Api api;
+  Client reader(api.served);
+  Api::send(reader, "GET /tasks?watch=true");
+  REQUIRE(api.served.until([&] { return reader.take(), reader.received().ends_with("}}\n\r\n"); }));
+  constexpr int kTasks = 300;
+  std::string body = "[";
+  for (int i = 0; i < kTasks; ++i) {
+    body += R"({"name":"t)" + std::to_string(i) + R"(","process":{"command":["x"],"args":[")" +
+            std::string(10 * kKiB, 'x') + "\"]}},";
+  }
+  body.back() = ']';
+  Client writer(api.served);
+  std::string request = "POST /setTasks HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size());
+  request += "\r\n\r\n" + body;
+  for (size_t sent = 0; sent < request.size();) {
+    sent += static_cast<size_t>(writer.send_some(std::string_view(request).substr(sent)));
+    REQUIRE(api.served.reactor.turn(false));
+  }
+  const auto has = [&](std::string_view part) { return reader.received().find(part) != std::string::npos; };
+  CHECK(api.served.until([&] { return reader.take(), has("\"t299\"") || has("\"ERROR\""); }));
+  CHECK_FALSE(has("\"ERROR\""));
+  for (int i = 0; i < kTasks; ++i) CHECK(has("\"name\":\"t" + std::to_string(i) + "\""));
+}
