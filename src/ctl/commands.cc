@@ -181,7 +181,8 @@ int wait(const Options& options) {
   int worst = 0;
   for (const TaskRow& row : *rows) {
     if (!row.ended()) return kTimedOut;
-    const int code = static_cast<int>(row.exit_code.value_or(kOwnFailure));
+    tell_end(row);
+    const int code = exit_status(row);
     if (code != 0) worst = rows->size() == 1 ? code : kFailed;
   }
   return worst;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ctl/ctl.h"
 #include "sys/fs.h"
 
 namespace te::ctl {
@@ -78,6 +79,17 @@ Result<TaskRow> read_row(JsonValue& task) {
     return {};
   }));
   return row;
+}
+
+int exit_status(const TaskRow& row) {
+  const int64_t code = row.exit_code.value_or(kOwnFailure);
+  if (row.reason == "Succeeded" || row.reason == "Completed" || (code & 0xff) != 0) return static_cast<int>(code);
+  return row.reason == "TaskTimeout" ? kTerminatedByTimeout : kOwnFailure;
+}
+
+void tell_end(const TaskRow& row) {
+  if (row.reason == "Succeeded" || row.reason == "Completed" || row.reason == "Failed") return;
+  complain(row.name + ": " + row.reason + ": " + row.message);
 }
 
 Result<std::vector<TaskRow>> read_rows(std::string json) {

@@ -43,6 +43,11 @@ struct TaskRow {
   bool ended() const { return state == "terminated"; }
 };
 
+/// What `run` and `wait` exit with for a task that has ended: its own code, which is never 0 when it did not succeed.
+int exit_status(const TaskRow& row);
+/// Complains of an end that was not the command's own.
+void tell_end(const TaskRow& row);
+
 Result<TaskRow> read_row(JsonValue& task);
 /// A JSON text as the agent sends it: one task, or an array of them.
 Result<std::vector<TaskRow>> read_rows(std::string json);

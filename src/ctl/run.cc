@@ -179,13 +179,12 @@ int Run::tell_end() const {
     return stopped_by_ != 0 ? 128 + stopped_by_ : kOwnFailure;
   }
   const Result<std::vector<TaskRow>> rows = read_rows(part.body);
-  if (!rows || rows->size() != 1 || !rows->front().exit_code) {
+  if (!rows || rows->size() != 1 || !rows->front().ended()) {
     complain("the agent's answer is not understood");
     return kOwnFailure;
   }
-  const TaskRow& row = rows->front();
-  if (row.reason != "Succeeded" && row.reason != "Failed") complain(name_ + ": " + row.reason + ": " + row.message);
-  return static_cast<int>(*row.exit_code);
+  ctl::tell_end(rows->front());
+  return exit_status(rows->front());
 }
 
 }  // namespace

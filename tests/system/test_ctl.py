@@ -64,6 +64,14 @@ class Run(Ctl):
         result = self.ctl("run", "--name=y", "--timeout=100ms", "--grace=0", "--", "sh", "-c", "echo on; exec sleep 1000")
         self.assertEqual((result.returncode, result.stdout), (143, "on\n"))
         self.assertIn("taskctl: y: TaskTimeout: ", result.stderr)
+        # One that takes the end of its time well is no success either.
+        result = self.ctl("run", "--name=z", "--timeout=1s", "--",
+                          "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.01; done")
+        self.assertEqual((result.returncode, result.stdout), (143, ""))
+        waited = self.ctl("wait", "z")
+        self.assertEqual((waited.returncode, waited.stdout), (143, ""))
+        for said in (result.stderr, waited.stderr):
+            self.assertIn("taskctl: z: TaskTimeout: ", said)
         result = self.ctl("run", "--name=y", "--", "true")  # the name is taken
         self.assertEqual(result.returncode, 125)
         self.assertIn("exists with another spec", result.stderr)

@@ -45,6 +45,20 @@ TEST_CASE("rows of both wire forms") {
         "c     waiting           Queued\n");
 }
 
+TEST_CASE("an end that was no success is never told as 0") {
+  const auto status = [](std::string_view terminated) {
+    const std::string json = R"({"name":"a","status":{"state":{"terminated":{)" + std::string(terminated) + "}}}}";
+    return exit_status(read_rows(json)->front());
+  };
+  CHECK(status(R"("exitCode":0,"reason":"Succeeded")") == 0);
+  CHECK(status(R"("exitCode":7,"reason":"Failed")") == 7);
+  CHECK(status(R"("exitCode":0,"reason":"TaskTimeout")") == 143);
+  CHECK(status(R"("exitCode":3,"reason":"TaskTimeout")") == 3);
+  CHECK(status(R"("exitCode":0,"reason":"PreStartHookError")") == 125);
+  CHECK(status(R"("exitCode":256,"reason":"Failed")") == 125);  // exit(3) takes eight bits
+  CHECK(status(R"("reason":"Lost")") == 125);
+}
+
 TEST_CASE("elements of an array as they were written") {
   const std::vector<std::string_view> none = array_elements(" [ ] ");
   CHECK(none.empty());
