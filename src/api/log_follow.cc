@@ -20,8 +20,8 @@ class LogFollowers::Body final : public BodySource {
 
   Result<void> refresh(const Task& task, bool gone);
   bool next(std::string& out) override;
-  bool ready() const override { return stopped_ || ended_ || anything_new(); }
-  bool done() const override { return ended_ && !anything_new(); }
+  bool ready() const override { return stopped_ || broken_ || ended_ || anything_new(); }
+  bool done() const override { return ended_ && !broken_ && !anything_new(); }
   void add_trailer(std::string& out) const override;
   void stop() override { stopped_ = true; }
 
@@ -52,6 +52,7 @@ class LogFollowers::Body final : public BodySource {
   size_t turn_ = 0;       ///< the file that is read next
   bool ended_ = false;    ///< the sizes are final
   bool noticed_ = false;  ///< it is among those that events are of
+  bool broken_ = false;   ///< there is, or may be, more than can be had: what was sent must not be taken for all
   bool stopped_ = false;  ///< the agent stops: the stream breaks off where it is
 };
 
@@ -61,14 +62,16 @@ Result<void> LogFollowers::Body::open_files(const Task& task) {
   for (size_t i = 0; i < files_.size(); ++i) {
     File& file = files_[i];
     if (!query_.wants(i) || file.fd.valid()) continue;
-    file.fd = TRY(open_log(query_, owner_.root_, task.name, i));
-    if (!file.fd.valid()) continue;
-    if (!ended_) {
+    Fd fd = TRY(open_log(query_, owner_.root_, task.name, i));
+    if (!fd.valid()) continue;
+    if (!ended_ && !file.followed) {
       file.watch = owner_.watch_file(*this, log_path(query_, task.name, i));
       file.followed = true;
     }
-    file.size = TRY(log_size(query_, file.fd.get()));
-    file.position = TRY(log_start(query_, file.fd.get(), file.size, i));
+    const int64_t size = TRY(log_size(query_, fd.get()));
+    file.position = TRY(log_start(query_, fd.get(), size, i));
+    file.size = size;
+    file.fd = std::move(fd);  // last: what has failed is tried again
   }
   return {};
 }
@@ -77,6 +80,7 @@ void LogFollowers::Body::measure() {
   for (File& file : files_) {
     if (!file.fd.valid()) continue;
     const Result<int64_t> known = log_size(query_, file.fd.get());
+    broken_ = broken_ || !known;
     const int64_t size = known ? *known : file.size;
     // Cut, by the task or because it was bounded without holes: what was not sent yet stands at the end.
     if (size < file.position) file.position = std::max<int64_t>(0, size - (file.size - file.position));
@@ -88,10 +92,13 @@ Result<void> LogFollowers::Body::refresh(const Task& task, bool gone) {
   if (ended_) return {};
   ended_ = gone || task.phase == TaskPhase::kEnded;  // first: all that main wrote is in the sizes taken below
   measure();
-  return open_files(task);
+  const Result<void> opened = open_files(task);
+  broken_ = broken_ || (ended_ && !opened);
+  return opened;
 }
 
 bool LogFollowers::Body::next(std::string& out) {
+  if (broken_) return false;
   for (size_t i = 0; i < files_.size(); ++i) {
     File& file = files_[turn_++ % files_.size()];
     if (file.position >= file.size) continue;

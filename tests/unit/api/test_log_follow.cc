@@ -23,11 +23,11 @@ struct Followed {
     out.data_root = dir.fd();
     return out;
   }
-  void follow() {
+  void follow(std::string_view first = "begin\r\n") {
     REQUIRE(api.ask("POST /tasks", R"({"name":"t","process":{"command":["x"]}})").starts_with("201 "));
     REQUIRE(api.served.until([&] { return api.runtime.starts.size() == 1; }));
     Api::send(client, "GET /tasks/t/logs?stream=stdout&follow=true");
-    REQUIRE(api.served.until([&] { return client.take(), client.received().ends_with("begin\r\n"); }));
+    REQUIRE(api.served.until([&] { return client.take(), client.received().ends_with(first); }));
   }
   void append(std::string_view text) const {
     const Result<Fd> file = sys::open_at(dir.fd(), "t/stdout.log", O_WRONLY | O_APPEND);
@@ -74,4 +74,22 @@ TEST_CASE_FIXTURE(Tidy, "follow: a log that has become shorter goes on with what
   followed.append("again");
   CHECK(followed.api.served.until(
       [&] { return followed.client.take(), followed.client.received().ends_with("again\r\n"); }));
+}
+
+TEST_CASE_FIXTURE(Tidy, "follow: a log that can't be opened at the end is not told as complete") {
+  for (const bool in_the_way : {true, false}) {
+    CAPTURE(in_the_way);
+    Followed followed;
+    REQUIRE(::unlinkat(followed.dir.fd(), "t/stdout.log", 0) == 0);
+    followed.follow("\r\n\r\n");
+    if (in_the_way) followed.dir.make_dir("t/stdout.log");  // in place of what opening may fail with
+    followed.api.end("t", 0);
+    const std::string last = "0\r\nLog-Next-Offset: 0\r\n\r\n";
+    CHECK(followed.api.served.until([&] {
+      followed.client.take();
+      return followed.client.received().ends_with(last) || followed.api.served.server.connections() == 0;
+    }));
+    followed.client.take();
+    CHECK(followed.client.received().ends_with(last) == !in_the_way);
+  }
 }
