@@ -116,15 +116,25 @@ Result<void> Run::begin(Part& part) {
 Result<void> Run::move(Part& part) {
   const Result<void> moved = part.exchange->advance(part.body);
   const HttpResponseParser& response = part.exchange->response();
-  if (response.head_complete()) part.broken_since = kNever;
-  if (part.out >= 0 && response.head_complete() && response.status() == 200 && !part.body.empty()) {
+  const bool good = response.head_complete() && response.status() == 200;
+  if (good) part.broken_since = kNever;
+  if (part.out >= 0 && good && !part.body.empty()) {
     TRY(sys::write_all(part.out, part.body));
     part.received += static_cast<int64_t>(part.body.size());
     part.body.clear();
   }
   if (!moved) return broke(part, moved.error());
   part.done = response.done();
-  return {};
+  if (!part.done || good) return {};
+  Error error{ErrorKind::kInvalid, 0, error_message(part.body)};
+  const int status = response.status();
+  if (status == 503 || status == 507) {  // no descriptor, no connection left: later perhaps
+    part.done = false;
+    return broke(part, error);
+  }
+  // What the wait is told is told at the end; without a log, an end would pass for the end of the whole output.
+  if (part.out < 0 || (status == 404 && stopped_by_ != 0)) return {};
+  return error;
 }
 
 void Run::stop() {

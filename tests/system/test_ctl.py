@@ -1,5 +1,6 @@
 """taskctl, as somebody at a shell uses it."""
 
+import http.server
 import json
 import os
 import pty
@@ -163,6 +164,45 @@ class Run(Ctl):
             f.write("two\n")
         self.assertEqual(process.wait(20 * SLOW), 6)
         self.assertEqual(process.stdout.read(), "two\nthree\n")
+
+    def test_agent_that_can_t_give_the_output_now(self):
+        """What the agent refuses for a time is asked for again; what it refuses for good is no end of the output."""
+        self.agent()
+        refusals, end = {}, b'{"name":"a","status":{"state":{"terminated":{"exitCode":0,"reason":"Succeeded"}}}}'
+
+        class Refusing(http.server.BaseHTTPRequestHandler):
+            def answer(self, status, body):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.answer(201, b'{"name":"a"}')
+
+            def do_GET(self):
+                stream = self.path.partition("stream=")[2][:6]
+                if left := refusals.get(stream):
+                    return self.answer(left.pop(), b'{"code":"x","message":"not now"}')
+                self.answer(200, stream.encode() + b"\n" if stream else end)
+
+            def do_DELETE(self):
+                self.answer(204, b"")
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            there = f"--server=127.0.0.1:{server.server_port}"
+            refusals.update(stdout=[507, 503], stderr=[503])
+            self.check(self.ctl("run", there, "--", "x"), 0, "stdout\n", "stderr\n")
+            refusals.update(stderr=[500])
+            refused = self.ctl("run", there, "--", "x")
+            self.assertEqual(refused.returncode, 125)
+            self.assertIn("taskctl: not now\n", refused.stderr)
+            server.shutdown()
 
 
 class Commands(Ctl):
