@@ -162,6 +162,23 @@ TEST_CASE_FIXTURE(Tidy, "logs: a hole becomes one line that tells how much is mi
          side + gap + side + "[... " + std::to_string(1024 * kK) + " bytes left out ...]\n"));
 }
 
+TEST_CASE_FIXTURE(Tidy, "logs: with more holes than are told the rest is given as it is") {
+  Logs logs;
+  constexpr int64_t kBlock = 64 * 1024;
+  constexpr int64_t kHoles = 80;
+  constexpr int64_t kTold = 32;  // each with the data before it
+  logs.dir.write("t/stdout.log", std::string(2 * kHoles * kBlock, 'd'));
+  const Result<Fd> file = sys::open_at(logs.dir.fd(), "t/stdout.log", O_RDWR);
+  for (int64_t i = 0; i < kHoles; ++i) {
+    const Result<void> punched = sys::punch_hole(file->get(), (2 * i + 1) * kBlock, (2 * i + 2) * kBlock);
+    if (!punched) return test::skip("holes: " + punched.error().text());
+  }
+  const std::string whole = logs.get(only(LogStream::kStdout));
+  CHECK(whole.starts_with(std::string(kBlock, 'd') + "[... 65536 bytes left out ...]\nd"));
+  CHECK(whole.ends_with("d" + std::string(kBlock, '\0')));
+  CHECK(whole.size() > (kHoles - kTold) * 2 * kBlock);
+}
+
 TEST_CASE_FIXTURE(Tidy, "logs: what is promised is not more than what was there, and a log that was cut breaks off") {
   Logs logs;
   logs.dir.write("t/stdout.log", "one\n");
