@@ -210,14 +210,14 @@ void Connection::respond(HttpResponse& response) {
   if (unsent() == 0) progress_at_ = server_.reactor_.now();
   server_.counts_.add(route_, response.status);
   append_head(out_, response, server_.date(), {chunked_, keep_alive_, tell_keep_alive_});
-  if (!head_only_) {
-    if (response.stream) {
-      stream_ = std::move(response.stream);
-    } else if (response.body.size() > kHighWater) {
-      stream_ = std::make_unique<HeldBody>(std::move(response.body));
-    } else {
-      out_ += response.body;
-    }
+  if (head_only_) {
+    response.stream.reset();  // what it holds open is nobody's
+  } else if (response.stream) {
+    stream_ = std::move(response.stream);
+  } else if (response.body.size() > kHighWater) {
+    stream_ = std::make_unique<HeldBody>(std::move(response.body));
+  } else {
+    out_ += response.body;
   }
   if (!keep_alive_) closing_ = true;
 }

@@ -128,6 +128,14 @@ TEST_CASE_FIXTURE(Tidy, "live: a source that has ended at once, and requests beh
   CHECK(live.script.alive == 0);
 }
 
+TEST_CASE_FIXTURE(Tidy, "live: a source that only HEAD has asked for is gone at once") {
+  Live live;
+  Client client(live.served);
+  client.send("HEAD /live HTTP/1.1\r\nHost: x\r\n\r\n");
+  CHECK(client.answer(true).ends_with("\r\n\r\n"));
+  CHECK(live.script.alive == 0);
+}
+
 TEST_CASE_FIXTURE(Tidy, "live: HTTP/1.0 is told the end by the connection's") {
   Live live;
   live.script.pending = "hello";
