@@ -218,6 +218,10 @@ int run_task(const Options& options) {
     (void)(!signals ? fail(signals.error()) : !created ? fail(created.error()) : fail(*created));
     return kOwnFailure;
   }
+  if (created->status != 201) {  // what it said and how it ended would pass for this run's
+    complain("the task " + name + " is there already");
+    return kOwnFailure;
+  }
   if (options.detach) return print(name + "\n") ? 0 : kOwnFailure;
   Run run(*server, name);
   const int status = run.follow(signals->get());

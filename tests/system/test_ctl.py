@@ -76,6 +76,8 @@ class Run(Ctl):
         result = self.ctl("run", "--name=y", "--", "true")  # the name is taken
         self.assertEqual(result.returncode, 125)
         self.assertIn("exists with another spec", result.stderr)
+        self.check(self.ctl("run", "--name=x", "--", "/nowhere/command"), 125, "",
+                   "taskctl: the task x is there already\n")
         self.assertEqual(self.ctl("run").returncode, 2)
         self.assertEqual(self.ctl("run", "true").returncode, 2)
         self.assertEqual(self.ctl("run", "--name=/", "--", "true").returncode, 125)
