@@ -32,6 +32,44 @@ Result<void> read_state(JsonValue& state, TaskRow& row) {
   });
 }
 
+/// The status of a pod as a task's: its phase, and the code that tells how its containers did.
+Result<void> read_pod(JsonValue& status, TaskRow& row) {
+  std::string phase;
+  const auto read_container = [&](JsonValue& container) {
+    return container.object([&](std::string_view name, JsonValue& value) -> Result<void> {
+      if (name != "state") return {};
+      TaskRow one;
+      TRY(read_state(value, one));
+      if (one.exit_code && row.exit_code.value_or(0) == 0) row.exit_code = one.exit_code;
+      row.finished = std::max(row.finished, one.finished);
+      return {};
+    });
+  };
+  TRY(status.object([&](std::string_view name, JsonValue& value) -> Result<void> {
+    if (name == "phase") {
+      phase = TRY(value.string());
+    } else if (name == "reason") {
+      row.reason = TRY(value.string());
+    } else if (name == "message") {
+      row.message = TRY(value.string());
+    } else if (name == "startTime") {
+      row.started = TRY(value.string());
+    } else if (name == "initContainerStatuses" || name == "containerStatuses") {
+      return value.array(read_container);
+    }
+    return {};
+  }));
+  const bool over = phase == "Succeeded" || phase == "Failed";
+  row.state = over ? "terminated" : phase == "Pending" ? "waiting" : "running";
+  if (over) {
+    if (row.reason.empty()) row.reason = phase;
+  } else {
+    row.exit_code.reset();
+    row.finished.clear();
+  }
+  return {};
+}
+
 }  // namespace
 
 bool print(std::string_view text) { return sys::write_all(kStdout, text).ok(); }
@@ -67,6 +105,8 @@ Result<TaskRow> read_row(JsonValue& task) {
       row.name = TRY(value.string());
     } else if (name == "processStatus") {
       return read_state(value, row);
+    } else if (name == "podStatus") {
+      return read_pod(value, row);
     } else if (name == "deletionTimestamp") {
       row.deleting = true;
     } else if (name == "status") {
@@ -84,7 +124,7 @@ Result<TaskRow> read_row(JsonValue& task) {
 int exit_status(const TaskRow& row) {
   const int64_t code = row.exit_code.value_or(kOwnFailure);
   if (row.reason == "Succeeded" || row.reason == "Completed" || (code & 0xff) != 0) return static_cast<int>(code);
-  return row.reason == "TaskTimeout" ? kTerminatedByTimeout : kOwnFailure;
+  return row.reason == "TaskTimeout" || row.reason == "DeadlineExceeded" ? kTerminatedByTimeout : kOwnFailure;
 }
 
 void tell_end(const TaskRow& row) {

@@ -45,6 +45,40 @@ TEST_CASE("rows of both wire forms") {
         "c     waiting           Queued\n");
 }
 
+TEST_CASE("rows of pods") {
+  const auto row = [](std::string_view status) {
+    return read_rows(R"([{"name":"p","podTemplateSpec":{},"podStatus":{)" + std::string(status) + "}}]")->front();
+  };
+  const auto containers = [](std::string_view kind, int first, int second) {
+    const auto state = [](int code) {
+      return R"({"name":"c","state":{"terminated":{"exitCode":)" + std::to_string(code) +
+             R"(,"reason":"Error","finishedAt":"2026-01-01T00:00:0)" + std::to_string(code) + R"(Z"}}})";
+    };
+    return ",\"" + std::string(kind) + "\":[" + state(first) + "," + state(second) + "]";
+  };
+  const TaskRow waiting = row(R"("phase":"Pending","message":"m")");
+  CHECK(waiting.state == "waiting");
+  CHECK(waiting.message == "m");
+  const TaskRow running = row(R"("phase":"Running","startTime":"s")" + containers("initContainerStatuses", 0, 0));
+  CHECK(running.state == "running");
+  CHECK(running.started == "s");
+  CHECK(running.finished.empty());
+  CHECK_FALSE(running.exit_code);
+  const TaskRow failed =
+      row(R"("phase":"Failed")" + containers("initContainerStatuses", 0, 3) + containers("containerStatuses", 4, 0));
+  CHECK(failed.ended());
+  CHECK(failed.reason == "Failed");
+  CHECK(failed.exit_code == 3);
+  CHECK(failed.finished == "2026-01-01T00:00:04Z");
+  CHECK(exit_status(failed) == 3);
+  const TaskRow good = row(R"("phase":"Succeeded")" + containers("containerStatuses", 0, 0));
+  CHECK(good.exit_code == 0);
+  CHECK(exit_status(good) == 0);
+  CHECK(exit_status(row(R"("phase":"Failed","reason":"StartError")")) == 125);
+  CHECK(exit_status(row(R"("phase":"Failed","reason":"DeadlineExceeded")" + containers("containerStatuses", 0, 0))) ==
+        143);
+}
+
 TEST_CASE("an end that was no success is never told as 0") {
   const auto status = [](std::string_view terminated) {
     const std::string json = R"({"name":"a","status":{"state":{"terminated":{)" + std::string(terminated) + "}}}}";
