@@ -30,8 +30,9 @@ void number(std::string& out, std::string_view name, std::string_view type, std:
   sample(out, name, "", static_cast<int64_t>(value));
 }
 
-/// Seconds with six decimals, from microseconds.
+/// Seconds with six decimals, from microseconds; what a clock that was set back makes of them is none.
 void append_seconds(std::string& out, int64_t us) {
+  us = std::max<int64_t>(0, us);
   append_int(out, us / 1'000'000);
   std::string decimals = std::to_string(us % 1'000'000);
   out += '.';

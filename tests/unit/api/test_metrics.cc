@@ -108,6 +108,14 @@ TEST_CASE_FIXTURE(Tidy, "metrics: histograms are cumulative, in seconds") {
   CHECK(has_line(text, "task_executor_store_write_seconds_count 0"));
 }
 
+TEST_CASE_FIXTURE(Tidy, "metrics: a time below zero, as after a clock was set back, is told as none") {
+  const test::Served served;
+  const fake::World world;
+  Histogram turns;
+  turns.sum = -1'500'000;
+  CHECK(has_line(written(*world.manager, served.server, turns), "task_executor_loop_turn_seconds_sum 0.000000"));
+}
+
 TEST_CASE_FIXTURE(Tidy, "metrics: the container runtime, where there may be one") {
   const test::Served served;
   const fake::World world;
