@@ -105,9 +105,9 @@ StartFailure Launch::fork_held(RunPhase phase, int error_output) {
   }
   child_ = *pid;
   stopped_ = false;
-  // Whoever stops a task wants its postStop to run.
-  const int64_t seconds = plan_.process(phase).timeout_seconds;
-  stop_after_ = phase == RunPhase::kPostStop ? sys::mono_now() + std::min(seconds, kMostSeconds) * kSecond : 0;
+  // Whoever stops a task wants its postStop to run; that one has its own time.
+  const int64_t seconds = phase == RunPhase::kPostStop ? plan_.process(phase).timeout_seconds : 0;
+  give_up_at_ = seconds > 0 ? sys::mono_now() + std::min(seconds, kMostSeconds) * kSecond : kNever;
   forget_inner();  // an earlier one, of a hook
   channel_ = std::move(pair->here);
   report_ = std::move(report->here);
@@ -122,7 +122,7 @@ Result<int64_t> Launch::hear(const Fd& socket, char* to, size_t size) {
   while (!sys::readable_within(socket.get(), kPause)) {
     // Killed before it could tell of the sibling that it has made, which holds the socket open: nothing will come.
     if (inner_ == 0 && has_ended(child_) && !sys::readable_within(socket.get(), 0)) return int64_t{0};
-    if (sys::mono_now() < stop_after_ || !sys::stop_pending()) continue;
+    if (give_up_at_ == kNever ? !sys::stop_pending() : sys::mono_now() < give_up_at_) continue;
     sys::kill_child(inner_ != 0 ? inner_ : child_);
     stopped_ = true;
   }
@@ -230,10 +230,12 @@ StartFailure Launch::prepare(RunPhase phase, int error_output, TargetEntry* targ
   const PlanHeader& header = plan_.header();
   StartFailure failure;
   sys::prepare_child(header.nofile_soft, header.nofile_hard);
-  if (target != nullptr) failure = target->find();
+  failure = die_with_supervisor();  // whatever it may hang in from here on
+  if (failure.stage == StartStage::kNone && target != nullptr) failure = target->find();
   if (failure.stage == StartStage::kNone) failure = open_logs(phase, error_output, target);
   if (failure.stage == StartStage::kNone && target != nullptr) failure = enter(*target);
   if (failure.stage == StartStage::kNone) failure = take_credentials(target);
+  if (failure.stage == StartStage::kNone) failure = die_with_supervisor();  // other credentials have cleared that
   if (failure.stage != StartStage::kNone) return failure;
   if (target != nullptr) failure = target->go_to_working_dir();
   if (failure.stage != StartStage::kNone) return failure;
@@ -243,6 +245,10 @@ StartFailure Launch::prepare(RunPhase phase, int error_output, TargetEntry* targ
     if (!entered) return {StartStage::kWorkingDir, entered.error().code};
     if (target != nullptr && !sys::working_dir_is_inside()) return {StartStage::kWorkingDir, EACCES};
   }
+  return {};
+}
+
+StartFailure Launch::die_with_supervisor() const {
   const Result<void> bound = sys::die_with_parent();
   if (!bound) return {StartStage::kCredentials, bound.error().code};
   // It may have died before, and with its word to go on in the channel already.
@@ -300,7 +306,7 @@ StartFailure Launch::enter(TargetEntry& target) {
   }
   parent_ = become_inner_reaper(report_, bytes_);
   sys::prepare_child(plan_.header().nofile_soft, plan_.header().nofile_hard);
-  return {};
+  return die_with_supervisor();
 }
 
 StartFailure Launch::take_credentials(const TargetEntry* target) {

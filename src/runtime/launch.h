@@ -56,6 +56,7 @@ class Launch {
   StartFailure open_logs(RunPhase phase, int error_output, const TargetEntry* target);
   StartFailure enter(TargetEntry& target);
   StartFailure take_credentials(const TargetEntry* target);
+  StartFailure die_with_supervisor() const;
   StartFailure await_entry();
   Result<int64_t> hear(const Fd& socket, char* to, size_t size);
   template <class Message>
@@ -69,9 +70,9 @@ class Launch {
   Fd pidfd_;    ///< of the process behind an inner subreaper
   int32_t child_ = 0;
   int32_t inner_ = 0;
-  MonoNanos stop_after_ = 0;  ///< no wish to stop counts before
-  bool stopped_ = false;      ///< killed on its way, because we were asked to stop
-  int32_t parent_ = 0;        ///< child: what getppid(2) must say
+  MonoNanos give_up_at_ = kNever;  ///< killed on its way then; kNever: when we are asked to stop
+  bool stopped_ = false;           ///< that has been done
+  int32_t parent_ = 0;             ///< child: what getppid(2) must say
 };
 
 }  // namespace te

@@ -238,6 +238,39 @@ TEST_CASE_FIXTURE(Tidy, "runtime: a killed supervisor is told, main dies with it
   REQUIRE(::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) == 0);
 }
 
+TEST_CASE_FIXTURE(Tidy, "runtime: a child that hangs before its exec dies with its supervisor") {
+  Machine machine;
+  REQUIRE(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0);  // so that the child is reaped here
+  const Task task = machine.create("t", "true");
+  REQUIRE(::mkfifo(machine.dir.path("t/stdout.log").c_str(), 0600) == 0);
+  REQUIRE(machine.runtime->start(task, 1));
+  const auto run = [&] { return machine.store->read_run(task); };
+  REQUIRE(machine.until([&] { return run() && *run() && (*run())->process.pid != 0; }));
+  const RunRecord record = **run();
+  const auto hangs = [&] {
+    const std::optional<sys::ProcStat> stat = sys::read_stat(record.process.pid);
+    return stat && stat->state == 'S' && stat->group == record.process.pid;
+  };
+  REQUIRE(machine.until(hangs));
+  REQUIRE(::kill(record.supervisor.pid, SIGKILL) == 0);
+  CHECK(machine.until([&] { return machine.events.crashed.contains(task.sequence); }));
+  CHECK(machine.until([&] { return ::waitpid(record.process.pid, nullptr, WNOHANG) == record.process.pid; }));
+  REQUIRE(::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) == 0);
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: a postStop that hangs before its exec has its time and no more") {
+  Machine machine;
+  Task task = machine.create("t", "true");
+  task.spec.process.post_stop = std::make_unique<Hook>();
+  task.spec.process.post_stop->command.add("true");
+  task.spec.process.post_stop->timeout_seconds = 1;
+  REQUIRE(::mkfifo(machine.dir.path("t/poststop.log").c_str(), 0600) == 0);
+  REQUIRE(machine.runtime->start(task, 1));
+  CHECK(machine.ends(task));
+  const Result<std::optional<RunRecord>> run = machine.store->read_run(task);
+  CHECK((*run)->post_stop.outcome == HookOutcome::kStartError);
+}
+
 TEST_CASE_FIXTURE(Tidy, "runtime: nothing marked is swept at once, many in one go") {
   Machine machine;
   std::vector<Task> tasks;
