@@ -15,7 +15,10 @@ namespace te {
 namespace {
 
 constexpr int64_t kBlock = 4096;
+constexpr int64_t kMostBytes = int64_t{1} << 62;  ///< left out, all cuts together
 constexpr size_t kLongestEntry = 64 * kKiB;
+constexpr size_t kPiece = 256 * kKiB;
+constexpr int kLooks = 8;  ///< for what came while a log was being cut
 constexpr std::string_view kElisionBegin = "\n[... ";
 constexpr std::string_view kElisionEnd = " bytes left out ...]\n";
 
@@ -33,7 +36,7 @@ Elision elision_at(int fd, int64_t at, std::string_view begin) {
   const size_t end = text.find(kElisionEnd);
   if (!text.starts_with(begin) || end == std::string::npos) return {};
   const std::optional<int64_t> bytes = parse_int(std::string_view(text).substr(begin.size(), end - begin.size()));
-  if (!bytes) return {};
+  if (!bytes || *bytes < 0 || *bytes > kMostBytes) return {};  // the task may have written it
   return {static_cast<int64_t>(end + kElisionEnd.size()), *bytes};
 }
 
@@ -43,6 +46,12 @@ Result<int64_t> next_line(int fd, int64_t from) {
   text.resize(TRY(sys::read_at(fd, text.data(), text.size(), from)));
   const size_t end = text.find('\n');
   return end == std::string::npos ? from : from + static_cast<int64_t>(end) + 1;
+}
+
+void append_elision(std::string& text, std::string_view begin, int64_t bytes) {
+  text += begin;
+  append_int(text, bytes);
+  text += kElisionEnd;
 }
 
 bool no_holes(const Error& error) { return error.code == EOPNOTSUPP || error.code == ENOSYS || error.code == ENODEV; }
@@ -73,24 +82,26 @@ Result<void> cut_log(int fd, int64_t max_bytes, LogKind kind) {
   const int64_t spare = std::min(kBlock, (max_bytes - head) / 2);  // not at once again
   int64_t tail = std::max(head + before.line, size - (max_bytes - head) + spare);
   if (kind == LogKind::kEntries) tail = TRY(next_line(fd, tail));
-  std::string text(begin);
-  append_int(text, tail - head - before.line + before.bytes);
-  text += kElisionEnd;
+  std::string text;
+  append_elision(text, begin, tail - head - before.line + before.bytes);
   int64_t from = tail;
   int64_t to = head;
-  // Again for what came while it was being copied, until nothing did.
-  while (from < size) {
+  // Again for what came while it was being copied, but not after a writer that is as fast as we are.
+  const int64_t end = size + head;
+  for (int looks = 0; from < size;) {
     const size_t line = text.size();
-    text.resize(line + static_cast<size_t>(size - from));
+    text.resize(line + std::min(kPiece, static_cast<size_t>(size - from)));
     const size_t read = TRY(sys::read_at(fd, text.data() + line, text.size() - line, from));
-    if (read == 0) break;
     text.resize(line + read);
+    if (read == 0) break;
     TRY(sys::write_all_at(fd, text, to));
     from += static_cast<int64_t>(read);
     to += static_cast<int64_t>(text.size());
     text.clear();
-    size = TRY(sys::file_size(fd));
+    if (from == size && looks++ < kLooks) size = std::min(TRY(sys::file_size(fd)), end);
   }
+  const int64_t missed = TRY(sys::file_size(fd)) - from;
+  if (missed > 0) append_elision(text, begin, missed);
   TRY(sys::write_all_at(fd, text, to));
   return sys::truncate(fd, to + static_cast<int64_t>(text.size()));
 }

@@ -18,8 +18,9 @@ enum class LogKind : uint8_t {
 Result<void> bound_log(int fd, int64_t max_bytes, LogKind kind);
 
 /// For file systems without holes: the file is written anew as head, a line that says how much is missing, and tail,
-/// all in its place. Offsets behind the head then mean other bytes than before, and what the task writes in the very
-/// instant between the last look at the size and the cut is lost.
+/// all in its place. Offsets behind the head then mean other bytes than before. Where the task writes faster than this
+/// copies, a second such line at the end stands for what has come since; what it writes in the very instant between the
+/// last look at the size and the cut is lost.
 Result<void> cut_log(int fd, int64_t max_bytes, LogKind kind);
 
 }  // namespace te
