@@ -28,11 +28,15 @@ std::optional<int32_t> pid_of(std::string_view name) {
   return pid;
 }
 
+/// Ours or the machine's, and so it says nothing of the process.
+bool is_shortage(const Error& error) { return error.code == ENOMEM || error.code == EMFILE || error.code == ENFILE; }
+
 /// A leader that has ended shows nothing; its other threads still have the memory.
 Result<std::string_view> read_environment_of_threads(int proc, std::string& buffer) {
   const Fd threads = TRY(open_at(proc, "task", O_RDONLY | O_DIRECTORY));
   for (const DirEntry& entry : TRY(list_dir(threads.get()))) {
     const Result<ReadSize> read = read_file_at(threads.get(), entry.name + "/environ", buffer, kEnvironmentLimit, 0);
+    if (!read && is_shortage(read.error())) return read.error();
     if (read && read->size > 0) return std::string_view(buffer.data(), read->size);
   }
   return std::string_view();
@@ -40,19 +44,28 @@ Result<std::string_view> read_environment_of_threads(int proc, std::string& buff
 
 enum class Look : uint8_t { kDone, kAgain };
 
+/// Gone, or not ours to look at.
+Result<Look> unseen(const Error& error) {
+  if (is_shortage(error)) return error;
+  return Look::kDone;
+}
+
 /// Held first and looked at afterwards, so that what was seen is of the process that is signalled.
-Look look_for_mark(int proc_root, int32_t pid, std::string_view name, std::string& buffer, MarkVisitor& visitor) {
+Result<Look> look_for_mark(int proc_root, int32_t pid, std::string_view name, std::string& buffer,
+                           MarkVisitor& visitor) {
   const Result<Fd> pidfd = open_pidfd(pid);
+  if (!pidfd) return unseen(pidfd.error());
   const Result<Fd> process = open_at(proc_root, std::to_string(pid), O_PATH | O_DIRECTORY);
-  if (!pidfd || !process) return Look::kDone;
+  if (!process) return unseen(process.error());
   Result<std::string_view> environment = read_environment(process->get(), buffer);
   if (!environment && environment.error().code == ESRCH) environment = std::string_view();  // it has no memory now
-  if (!environment) return Look::kDone;  // gone, or not ours to look at
+  if (!environment) return unseen(environment.error());
   if (environment->empty()) {
     const std::optional<ProcStat> stat = read_stat(pid);
-    if (!stat || stat->kernel_thread || stat->dead()) return Look::kDone;
+    if (!stat) return Look::kAgain;  // gone, most likely
+    if (stat->kernel_thread || stat->dead()) return Look::kDone;
     if (stat->threads > 1) environment = read_environment_of_threads(process->get(), buffer);
-    if (!environment) return Look::kDone;
+    if (!environment) return unseen(environment.error());
     if (environment->empty()) return stat->environment_end == 0 ? Look::kAgain : Look::kDone;
   }
   if (const auto value = value_in_environment(*environment, name)) visitor.visit(pidfd->get(), *value);
@@ -99,13 +112,16 @@ Result<void> visit_marked(std::string_view name, MarkVisitor& visitor) {
   for (const DirEntry& entry : TRY(list_dir(proc.get()))) {
     const std::optional<int32_t> pid = pid_of(entry.name);
     if (!pid || *pid == self) continue;
-    if (look_for_mark(proc.get(), *pid, name, buffer, visitor) == Look::kAgain) unclear.push_back(*pid);
+    if (TRY(look_for_mark(proc.get(), *pid, name, buffer, visitor)) == Look::kAgain) unclear.push_back(*pid);
   }
   const MonoNanos until = mono_now() + kExecPatience;
   while (!unclear.empty() && mono_now() < until) {
     ::poll(nullptr, 0, 1);
-    std::erase_if(unclear,
-                  [&](int32_t pid) { return look_for_mark(proc.get(), pid, name, buffer, visitor) == Look::kDone; });
+    std::vector<int32_t> again;
+    for (const int32_t pid : unclear) {
+      if (TRY(look_for_mark(proc.get(), pid, name, buffer, visitor)) == Look::kAgain) again.push_back(pid);
+    }
+    unclear.swap(again);
   }
   return {};
 }

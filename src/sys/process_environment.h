@@ -26,7 +26,7 @@ class MarkVisitor {
 };
 /// Calls visit(pidfd, value) for every process whose environment has `name`=value, the caller left out. One that is
 /// between two programs is waited for, some milliseconds. What forks meanwhile may be missed; who needs all of them
-/// asks again.
+/// asks again. Error: some process could not be looked at, for want of memory or descriptors.
 Result<void> visit_marked(std::string_view name, MarkVisitor& visitor);
 
 }  // namespace te::sys

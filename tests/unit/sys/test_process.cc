@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <cstring>
@@ -255,6 +256,28 @@ TEST_CASE_FIXTURE(Tidy, "marked: whoever has the variable in its environment, by
   collector.values.clear();
   CHECK(sys::visit_marked(name, collector));
   CHECK(collector.values == std::multiset<std::string>{""});
+}
+
+TEST_CASE_FIXTURE(Tidy, "marked: for want of descriptors nobody is missed in silence") {
+  CHECK(in_child([]() -> std::string {
+          const Program program({"/bin/sleep", "1000"}, {"UNIT_SHORT=x"});
+          struct Finder final : sys::MarkVisitor {
+            bool found = false;
+            void visit(int, std::string_view) override { found = true; }
+          } finder;
+          const int lowest = ::dup(0);
+          ::close(lowest);
+          bool whole = false;
+          for (rlim_t more = 0; more < 16 && !whole; ++more) {
+            const rlimit limit{static_cast<rlim_t>(lowest) + more, 1024};
+            MUST(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+            finder.found = false;
+            whole = sys::visit_marked("UNIT_SHORT", finder).ok();
+            MUST(!whole || finder.found);
+          }
+          MUST(whole);
+          return {};
+        }) == "");
 }
 
 TEST_CASE_FIXTURE(Tidy, "marked: the caller itself is left out, a mark is inherited") {
