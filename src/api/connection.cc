@@ -176,7 +176,6 @@ bool Connection::process() {
         handle(request, response);
         route_ = response.route;
         parser_.consume();
-        // What came behind it in the same piece has its time from now on.
         request_began_ = server_.reactor_.now();
         body_seen_ = false;
         switch (response.when) {
@@ -296,7 +295,8 @@ MonoNanos Connection::deadline() const {
     case Waiting::kNothing: break;
   }
   if (!parser_.in_request()) return kNever;
-  return request_began_ + (body_seen_ ? kBodyTime : kHeadTime);
+  // A request that has begun to come behind another one has its time once that one's answer is sent.
+  return std::max(request_began_, progress_at_) + (body_seen_ ? kBodyTime : kHeadTime);
 }
 
 // What is waited for from now on, and until when.

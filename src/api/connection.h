@@ -83,7 +83,7 @@ class Connection final : private IoHandler, private TimerHandler {
   bool body_seen_ = false;
   MonoNanos idle_since_ = 0;
   MonoNanos request_began_ = 0;
-  MonoNanos progress_at_ = 0;
+  MonoNanos progress_at_ = 0;  ///< when the last of an answer was taken
   MonoNanos poll_deadline_ = kNever;
 };
 

@@ -186,7 +186,10 @@ class SlowClient(AgentTest):
 
     def test_a_request_too_slow_in_coming(self):
         agent = self.agent()
+        agent.create(guide("long", "sleep", "1000"))
         begin = time.monotonic()
+        # Not one that has begun behind a poll for longer than a head may take.
+        behind = agent.raw(b"GET /tasks/long?wait=terminated&timeout=11s HTTP/1.1\r\nHost: x\r\n\r\nGET /hea", timeout=60)
         head = agent.raw(b"GET /health HTTP/1.1\r\nHost: x\r\nX: ", timeout=60)
         body = agent.raw(b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", timeout=120)
         answer = read_all(head)
@@ -195,6 +198,13 @@ class SlowClient(AgentTest):
         self.assertGreater(took, 3)
         self.assertLess(took, 20 * SLOW)
         self.assertEqual(agent.get("/health").status, 200)
+        answers = behind.makefile("rb")
+        self.assertIn(b'"running"', read_answer(answers)[2])
+        time.sleep(0.5)
+        behind.sendall(b"lth HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        self.assertEqual(read_answer(answers)[0], 200)
+        answers.close()
+        behind.close()
         answer = read_all(body)  # its time-out may be longer than that of the head
         self.assertTrue(answer.startswith(b"HTTP/1.1 408 "), answer)
         head.close()
