@@ -53,6 +53,11 @@ TEST_CASE("a letter means what its command says") {
   CHECK(read("top", {"-n1", "-i", "500ms"})->interval == 500 * kMillisecond);
 }
 
+TEST_CASE("a time without end leaves room to reckon with") {
+  CHECK(read("top", {"-i", "2562047h"})->interval == kNever / 2);
+  CHECK(read("wait", {"-t", "2562047h47m16s", "--all"})->timeout == kNever / 2);
+}
+
 TEST_CASE("what is wrong is said") {
   CHECK(complaint("list", {"--nothing"}) == "--nothing: list knows no such flag (see taskctl help list)");
   CHECK(complaint("list", {"-x"}) == "-x: list knows no such flag (see taskctl help list)");
