@@ -1,6 +1,7 @@
 #include "ctl/output.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "ctl/ctl.h"
 #include "sys/fs.h"
@@ -12,58 +13,47 @@ namespace {
 constexpr int kStdout = 1;
 constexpr int kStderr = 2;
 
+Result<void> read_field(std::string_view name, JsonValue& value, TaskRow& row) {
+  if (name == "exitCode") {
+    row.exit_code = TRY(value.integer());
+    return {};
+  }
+  const std::pair<std::string_view, std::string*> texts[] = {{"reason", &row.reason},       {"message", &row.message},
+                                                             {"startedAt", &row.started},   {"startTime", &row.started},
+                                                             {"finishedAt", &row.finished}, {"phase", &row.state}};
+  for (const auto& [field, text] : texts) {
+    if (name == field) *text = TRY(value.string());
+  }
+  return {};
+}
+
 Result<void> read_state(JsonValue& state, TaskRow& row) {
-  return state.object([&](std::string_view kind, JsonValue& fields) -> Result<void> {
+  return state.object([&](std::string_view kind, JsonValue& fields) {
     row.state = kind;
-    return fields.object([&](std::string_view name, JsonValue& value) -> Result<void> {
-      if (name == "exitCode") {
-        row.exit_code = TRY(value.integer());
-      } else if (name == "reason") {
-        row.reason = TRY(value.string());
-      } else if (name == "message") {
-        row.message = TRY(value.string());
-      } else if (name == "startedAt") {
-        row.started = TRY(value.string());
-      } else if (name == "finishedAt") {
-        row.finished = TRY(value.string());
-      }
-      return {};
-    });
+    return fields.object([&](std::string_view name, JsonValue& value) { return read_field(name, value, row); });
   });
 }
 
 /// The status of a pod as a task's: its phase, and the code that tells how its containers did.
 Result<void> read_pod(JsonValue& status, TaskRow& row) {
-  std::string phase;
+  TaskRow one;
   const auto read_container = [&](JsonValue& container) {
     return container.object([&](std::string_view name, JsonValue& value) -> Result<void> {
       if (name != "state") return {};
-      TaskRow one;
       TRY(read_state(value, one));
       if (one.exit_code && row.exit_code.value_or(0) == 0) row.exit_code = one.exit_code;
-      row.finished = std::max(row.finished, one.finished);
+      if (row.finished < one.finished) row.finished = one.finished;
       return {};
     });
   };
-  TRY(status.object([&](std::string_view name, JsonValue& value) -> Result<void> {
-    if (name == "phase") {
-      phase = TRY(value.string());
-    } else if (name == "reason") {
-      row.reason = TRY(value.string());
-    } else if (name == "message") {
-      row.message = TRY(value.string());
-    } else if (name == "startTime") {
-      row.started = TRY(value.string());
-    } else if (name == "initContainerStatuses" || name == "containerStatuses") {
-      return value.array(read_container);
-    }
-    return {};
+  TRY(status.object([&](std::string_view name, JsonValue& value) {
+    return name.ends_with("ontainerStatuses") ? value.array(read_container) : read_field(name, value, row);
   }));
-  const bool over = phase == "Succeeded" || phase == "Failed";
-  row.state = over ? "terminated" : phase == "Pending" ? "waiting" : "running";
-  if (over) {
-    if (row.reason.empty()) row.reason = phase;
+  if (row.state == "Succeeded" || row.state == "Failed") {
+    if (row.reason.empty()) row.reason = row.state;
+    row.state = "terminated";
   } else {
+    row.state = row.state == "Pending" ? "waiting" : "running";
     row.exit_code.reset();
     row.finished.clear();
   }
@@ -122,14 +112,16 @@ Result<TaskRow> read_row(JsonValue& task) {
 }
 
 int exit_status(const TaskRow& row) {
-  const int64_t code = row.exit_code.value_or(kOwnFailure);
-  if (row.reason == "Succeeded" || row.reason == "Completed" || (code & 0xff) != 0) return static_cast<int>(code);
+  const auto code = static_cast<int>(row.exit_code.value_or(kOwnFailure));
+  if ((code & 0xff) != 0 || row.reason == "Succeeded" || row.reason == "Completed") return code;
   return row.reason == "TaskTimeout" || row.reason == "DeadlineExceeded" ? kTerminatedByTimeout : kOwnFailure;
 }
 
 void tell_end(const TaskRow& row) {
-  if (row.reason == "Succeeded" || row.reason == "Completed" || row.reason == "Failed") return;
-  complain(row.name + ": " + row.reason + ": " + row.message);
+  for (const std::string_view own : {"Succeeded", "Completed", "Failed"}) {
+    if (row.reason == own) return;
+  }
+  complain(std::string(row.name).append(": ").append(row.reason).append(": ").append(row.message));
 }
 
 Result<std::vector<TaskRow>> read_rows(std::string json) {
