@@ -18,8 +18,6 @@
 
 namespace te {
 
-/// Older changes the kernel has written out by itself: ext4 takes 5 s, xfs 30 s.
-constexpr WallMicros kWrittenBack = 60'000'000;
 /// No run.json or exit.json is larger.
 constexpr size_t kRecordLimit = 64 * kKiB;
 

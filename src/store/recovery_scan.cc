@@ -54,11 +54,11 @@ Result<std::unique_ptr<Task>> FileStore::read_task(int dir, std::string_view nam
 }
 
 // Whoever wrote this may have been killed before it was durable (a mark, a rename of exit.json), and from now on it is
-// told. What is older the kernel has written out by itself, and an end that is marked was the last change.
+// told. An end that is marked was the last change. How old anything is can't be known: the wall clock may have been
+// set.
 Result<void> FileStore::confirm(int dir, const Task& task) {
   if (!task.deleting() && sys::is_known_durable(dir, "exit.json")) return {};
-  const WallMicros age = clock_.wall() - TRY(sys::file_version(dir)).changed_at;
-  if (age > kWrittenBack || ++confirmed_ > kConfirmedOneByOne) return {};
+  if (++confirmed_ > kConfirmedOneByOne) return {};
   return sys::sync(dir);
 }
 
