@@ -152,17 +152,17 @@ bool Connection::process() {
     if (held_up()) return true;
     switch (parser_.next()) {
       case HttpParser::Step::kNeedMore:
-        if (read_closed_) closing_ = true;
+        if (may_send_body() && read_closed_) closing_ = true;
         return false;
-      case HttpParser::Step::kContinue: out_ += "HTTP/1.1 100 Continue\r\n\r\n"; break;
+      case HttpParser::Step::kContinue:
+        if (!may_send_body()) return false;
+        out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+        break;
       case HttpParser::Step::kRefused: {
-        refused_ = true;
-        keep_alive_ = false;
         head_only_ = false;
-        route_ = Route::kNone;
         HttpResponse& response = server_.scratch();
         response.set_error(parser_.refusal().status, parser_.refusal().message);
-        respond(response);
+        refuse(response);
         return false;
       }
       case HttpParser::Step::kRequest: {
@@ -193,14 +193,43 @@ bool Connection::process() {
   return false;
 }
 
+/// Who may not ask for anything need not send megabytes first. Nor is it asked anew with each part of them.
+bool Connection::may_send_body() {
+  if (body_seen_ || !parser_.in_body()) return true;
+  body_seen_ = true;
+  request_began_ = server_.reactor_.now();
+  const HttpRequest& head = parser_.head();
+  HttpResponse& response = server_.scratch();
+  if (admit(head, response)) return true;
+  ++server_.requests_;
+  head_only_ = head.method == HttpMethod::kHead;
+  refuse(response);
+  return false;
+}
+
+/// The last answer, whatever may still come in.
+void Connection::refuse(HttpResponse& response) {
+  refused_ = true;
+  keep_alive_ = false;
+  route_ = response.route;
+  respond(response);
+}
+
 // A name in a Host field that leads to a loopback address, and is not localhost, is somebody's trick with DNS: by it a
 // page of that name could read our answers, and its browser would say nothing of where the request comes from.
-void Connection::handle(const HttpRequest& request, HttpResponse& response) {
+bool Connection::has_good_host(const HttpRequest& request, HttpResponse& response) const {
   const std::string_view host = local_ ? request.header("host") : std::string_view();
-  if (!names_this_machine(host)) {
-    return response.set_error(403, "Host: over loopback an IP address or localhost is expected, not a name of the DNS");
-  }
-  server_.handler_.handle(server_.ticket_of(slot_), request, response);
+  if (names_this_machine(host)) return true;
+  response.set_error(403, "Host: over loopback an IP address or localhost is expected, not a name of the DNS");
+  return false;
+}
+
+bool Connection::admit(const HttpRequest& head, HttpResponse& response) const {
+  return has_good_host(head, response) && server_.handler_.admit(head, response);
+}
+
+void Connection::handle(const HttpRequest& request, HttpResponse& response) {
+  if (has_good_host(request, response)) server_.handler_.handle(server_.ticket_of(slot_), request, response);
 }
 
 void Connection::respond(HttpResponse& response) {
@@ -309,10 +338,6 @@ void Connection::settle() {
     progress_at_ = server_.reactor_.now();
     sys::shutdown_write(fd_.get());
   }
-  if (!body_seen_ && parser_.in_body()) {
-    body_seen_ = true;
-    request_began_ = server_.reactor_.now();
-  }
   may_read_ = !busy && !stream_ && waiting_ == Waiting::kNothing && (!closing_ || draining_) && !read_closed_;
   uint32_t events = may_read_ ? EPOLLIN : 0U;
   if (busy) events |= EPOLLOUT;
@@ -341,12 +366,9 @@ void Connection::on_timer() {
     server_.handler_.on_poll_deadline(server_.ticket_of(slot_), response);
     return answer(response);
   }
-  refused_ = true;
-  keep_alive_ = false;
   head_only_ = false;
-  route_ = Route::kNone;
   response.set_error(408, "the request did not come in time");
-  respond(response);
+  refuse(response);
   flush();
   settle();
 }

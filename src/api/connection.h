@@ -45,6 +45,10 @@ class Connection final : private IoHandler, private TimerHandler {
   void work();
   bool process();
   bool held_up() const;
+  bool may_send_body();
+  void refuse(HttpResponse& response);
+  bool has_good_host(const HttpRequest& request, HttpResponse& response) const;
+  bool admit(const HttpRequest& head, HttpResponse& response) const;
   void handle(const HttpRequest& request, HttpResponse& response);
   void respond(HttpResponse& response);
   bool take_piece();

@@ -24,6 +24,12 @@ class HttpHandler {
   /// Fills the response, or says that it comes later; then `ticket` names the request. The request is valid during the
   /// call only.
   virtual void handle(uint64_t ticket, const HttpRequest& request, HttpResponse& response) = 0;
+  /// Asked before the body of a request is waited for. False: the response says why it is not taken.
+  virtual bool admit(const HttpRequest& head, HttpResponse& response) {
+    (void)head;
+    (void)response;
+    return true;
+  }
   /// The deadline of a long poll has passed: fill the response.
   virtual void on_poll_deadline(uint64_t ticket, HttpResponse& response) = 0;
   /// The client of a long poll has gone.

@@ -73,6 +73,7 @@ void TaskApi::handle(uint64_t ticket, const HttpRequest& request, HttpResponse& 
 // A web page must reach nothing here, not even by a name that its owner points at 127.0.0.1: what a browser sends on
 // behalf of a page carries one of these fields (Fetch standard, "Origin"; Fetch Metadata).
 bool TaskApi::admit(const HttpRequest& request, HttpResponse& response) {
+  if (response.route == Route::kNone) response.route = route_of(request.path);
   std::string_view authorization;
   for (const HttpHeader& header : request.headers) {
     const bool from_page =

@@ -55,6 +55,7 @@ class TaskApi final : public HttpHandler, public Observer {
   void bind(Manager& manager, HttpServer& server, Reactor& reactor);
 
   void handle(uint64_t ticket, const HttpRequest& request, HttpResponse& response) override;
+  bool admit(const HttpRequest& request, HttpResponse& response) override;
   void on_poll_deadline(uint64_t ticket, HttpResponse& response) override;
   void on_poll_abandoned(uint64_t ticket) override;
 
@@ -73,7 +74,6 @@ class TaskApi final : public HttpHandler, public Observer {
     bool all;  ///< the task is one that has not ended; when it has, the next one is looked for
   };
 
-  bool admit(const HttpRequest& request, HttpResponse& response);
   void route(uint64_t ticket, const HttpRequest& request, HttpResponse& response);
   void route_task(uint64_t ticket, const HttpRequest& request, std::string_view rest, HttpResponse& response);
   Result<void> create(uint64_t ticket, const HttpRequest& request, HttpResponse& response);

@@ -350,6 +350,11 @@ HttpParser::Step HttpParser::next() {
 }
 
 const HttpRequest& HttpParser::request() const { return state_->request; }
+const HttpRequest& HttpParser::head() {
+  state_->build_request();
+  state_->request.body = {};
+  return state_->request;
+}
 const HttpRefusal& HttpParser::refusal() const { return state_->refusal; }
 
 void HttpParser::consume() {

@@ -72,6 +72,8 @@ class HttpParser {
   Step next();
 
   const HttpRequest& request() const;
+  /// While in_body(): the same without its body; valid until the next call.
+  const HttpRequest& head();
   const HttpRefusal& refusal() const;
   /// The answer to request() is on its way: drop it and go on with what is behind it.
   void consume();

@@ -180,6 +180,12 @@ class Answers(AgentTest):
                 self.assertIn("Bearer", response.headers.get("WWW-Authenticate", ""))  # RFC 9110 §11.6.1
             self.assert_error(agent.post("/tasks", guide("a", "true"), headers=headers), 401)
         self.assertEqual((agent.get("/health").status, agent.get("/readyz").status), (200, 200))
+        # Nobody has to hear megabytes of those who may not ask: the answer comes before the body, and it is the last one.
+        for field in ("Content-Length: 4000000", "Transfer-Encoding: chunked", "Content-Length: 9\r\nExpect: 100-continue"):
+            with agent.raw(f"POST /tasks HTTP/1.1\r\nHost: localhost\r\n{field}\r\n\r\n".encode()) as sock:
+                answer = b"".join(iter(lambda: sock.recv(4096), b""))
+            self.assertTrue(answer.startswith(b"HTTP/1.1 401 "), answer)
+            self.assertIn(b"\r\nConnection: close\r\n", answer)
         agent.token = "s3cret-Token-value"
         self.assertEqual(agent.get("/getTasks").json(), [])
         self.assertEqual(agent.run("a", "sh", "-c", "cat /proc/self/environ")["exitCode"], 0)
