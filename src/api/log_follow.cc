@@ -92,7 +92,7 @@ Result<void> LogFollowers::Body::refresh(const Task& task, bool gone) {
   if (ended_) return {};
   ended_ = gone || task.phase == TaskPhase::kEnded;  // first: all that main wrote is in the sizes taken below
   measure();
-  const Result<void> opened = open_files(task);
+  Result<void> opened = open_files(task);
   broken_ = broken_ || (ended_ && !opened);
   return opened;
 }

@@ -260,7 +260,7 @@ void ProcessRuntime::start_sweeper() {
   for (const std::string& uid : uids) argv.push_back(uid.c_str());
   argv.push_back(nullptr);
   Result<Fd> left = sys::make_memfd("sweeper-left", {});
-  Result<std::unique_ptr<Child>> child = left ? spawn_helper(argv, left->get()) : std::move(left).error();
+  Result<std::unique_ptr<Child>> child = left ? spawn_helper(argv, left->get()) : left.error();
   if (!child) {
     log_.error("sweeper can't be started; it is tried again", {{"error", child.error().text()}});
     sweeps_running_.clear();
