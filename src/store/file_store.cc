@@ -209,6 +209,12 @@ Result<void> FileStore::discard(const Task& task, Place place) {
   return sys::sync(parent);
 }
 
+Result<void> FileStore::take_back(const Task& task, Place place) {
+  const DurableWrite timed(durable_);
+  obstacles_.push_back({parent_of(place), task.name, task.uid});
+  return clear_way(task.name);
+}
+
 Result<bool> FileStore::stands_live(const Task& task) {
   const Result<Fd> dir = sys::open_dir_at(root_.get(), task.name);
   if (!dir && missing(dir.error())) return false;

@@ -36,6 +36,7 @@ class FileStore final : public Store, public RunStore {
   Result<void> replace_next(Task& next, const Task& old) override;
   Result<void> mark_deleted(Task& task) override;
   Result<void> discard(const Task& task, Place place) override;
+  Result<void> take_back(const Task& task, Place place) override;
   Result<void> clear_way(std::string_view name) override;
   Result<void> promote(const Task& task) override;
   Result<void> record_lost(const Task& task, const ExitRecord& end) override;
@@ -80,6 +81,7 @@ class FileStore final : public Store, public RunStore {
   struct Obstacle {
     int folder;
     std::string name;
+    Uid uid;  ///< of a creation; none: what can't be read
   };
   void quarantine(int folder, const std::string& name, std::string_view why);
   Result<void> take_away(const Obstacle& obstacle);

@@ -69,7 +69,7 @@ Result<void> FileStore::confirm_rest() {
 }
 
 void FileStore::quarantine(int folder, const std::string& name, std::string_view why) {
-  Obstacle obstacle{folder, name};
+  Obstacle obstacle{folder, name, {}};
   const Result<void> moved = take_away(obstacle);
   log_.error("put into quarantine",
              {{"name", name}, {"reason", why}, {"moved", moved ? "yes" : moved.error().text().c_str()}});
@@ -86,8 +86,13 @@ Result<void> FileStore::stop_supervisor(int dir) {
   return sys::send_signal(supervisor.get(), SIGCONT);
 }
 
-// While its supervisor lives it stays where it is, or its name could be taken while the old processes run.
+// What can't be read stays where it is while its supervisor lives, or its name could be taken while the old processes
+// run.
 Result<void> FileStore::take_away(const Obstacle& obstacle) {
+  if (!obstacle.uid.empty()) {
+    Result<void> moved = sys::rename_at(obstacle.folder, obstacle.name, trash_.get(), obstacle.uid.view());
+    return moved || moved.error().code == ENOENT ? sys::sync(obstacle.folder) : moved;
+  }
   const Result<Fd> dir = sys::open_dir_at(obstacle.folder, obstacle.name);
   if (!dir && is_passing(dir.error())) return dir.error();
   if (dir && !TRY(sys::try_flock(dir->get()))) {

@@ -105,7 +105,7 @@ void Manager::recover(std::vector<Recovered> found) {
     }
   }
   std::sort(expiries_.begin(), expiries_.end());
-  look_at_obstacles();
+  if (!store_.clear_way({})) obstructed();
   while (!chores_.empty()) {
     const ChoreItem item = chores_.front();
     chores_.pop_front();
@@ -248,11 +248,16 @@ void Manager::try_start_later(Task& task, std::string why) {
   observer_.on_changed(task);
 }
 
-// With the next tick again.
+void Manager::obstructed() {
+  obstructed_ = true;
+  tick_soon();
+}
+
 void Manager::look_at_obstacles() {
   if (!obstructed_) return;
-  obstructed_ = !store_.clear_way({}).ok();
-  if (obstructed_) tick_soon();
+  if (!store_.clear_way({})) return obstructed();
+  obstructed_ = false;
+  runtime_.empty_trash();
 }
 
 void Manager::tick_soon() { next_tick_ = std::min(next_tick_, clock_.mono() + options_.tick_interval); }

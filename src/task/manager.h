@@ -200,6 +200,7 @@ class Manager final : public RuntimeEvents {
   void after_supervisor(Task& task);
   void try_start_later(Task& task, std::string why);
   void tick_soon();
+  void obstructed();
   void look_at_obstacles();
   void take_slot(Task& task);
   void leave_slot(Task& task);
@@ -269,10 +270,10 @@ class Manager final : public RuntimeEvents {
   MonoNanos patience_ends_ = 0;    ///< of recovery with them: one bad sector must not keep all the others away
   std::deque<std::pair<MonoNanos, uint64_t>> expiries_;  ///< in order
   MonoNanos next_tick_ = kNever;
-  bool obstructed_ = true;  ///< something may stand in the way of a task (Store::clear_way)
-  uint32_t running_ = 0;    ///< tasks that take a slot
-  uint32_t sweeping_ = 0;   ///< tasks whose mark is being swept, those put off left out
-  size_t group_limit_ = 1;  ///< creations that one durable write may take
+  bool obstructed_ = false;  ///< something may stand in the way of a task (Store::clear_way)
+  uint32_t running_ = 0;     ///< tasks that take a slot
+  uint32_t sweeping_ = 0;    ///< tasks whose mark is being swept, those put off left out
+  size_t group_limit_ = 1;   ///< creations that one durable write may take
   Due next_due_ = Due::kEnd;
   bool stopping_ = false;
   ManagerCounters counters_;

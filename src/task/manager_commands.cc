@@ -336,13 +336,11 @@ bool Manager::create_some(Command& command, Reply& answer) {
 bool Manager::undo_one(Command& command, Reply& answer) {
   Made made = std::move(command.made.back());
   command.made.pop_back();
-  const Result<void> undone = store_.discard(*made.task, made.place);
+  const Result<void> undone = store_.take_back(*made.task, made.place);
   if (!undone) {
-    // It stands on disk, so it is shown, never started, and deleted as soon as the disk allows.
-    log_.error("a new task can't be taken back", {{"task", made.task->name}, {"error", undone.error().text()}});
-    Task& kept = insert(std::move(made.task), made.place);
-    add_chore(made.place == Place::kLive ? Chore::kForget : Chore::kDiscardNext, kept);
-    observer_.on_added(kept);
+    // It stands on disk, where nobody sees it, and goes as soon as the disk allows.
+    log_.error("a new task can't be taken back yet", {{"task", made.task->name}, {"error", undone.error().text()}});
+    obstructed();
   }
   if (!command.made.empty()) return false;
   runtime_.empty_trash();

@@ -39,9 +39,11 @@ class Store {
   virtual Result<void> mark_deleted(Task& task) = 0;
   /// Out of its place and into the trash: the name is free.
   virtual Result<void> discard(const Task& task, Place place) = 0;
+  /// discard() of a new task that nobody has seen. Where that fails it stands in the way.
+  virtual Result<void> take_back(const Task& task, Place place) = 0;
   /// What stands under a task's name, in its place or its successor's, and is none (an unreadable directory whose
-  /// supervisor lives) is taken out of the way; of any name where `name` is empty. An error as long as it stands there:
-  /// no such task can be made, nor can it be said to be gone.
+  /// supervisor lives, a creation that could not be taken back) is taken out of the way; of any name where `name` is
+  /// empty. An error as long as it stands there: no such task can be made, nor can it be said to be gone.
   virtual Result<void> clear_way(std::string_view name) = 0;
   /// The successor moves to the live place.
   virtual Result<void> promote(const Task& task) = 0;

@@ -216,6 +216,23 @@ TEST_CASE_FIXTURE(Tidy, "store: a discarded task is in the trash and its name fr
   CHECK(disk.found() == Names{"t"});
 }
 
+TEST_CASE_FIXTURE(Tidy, "store: a creation that can't be taken back stands in the way until it can") {
+  Disk disk;
+  const Task task = disk.create("t");
+  disk.dir.write(".trash/" + disk.uid(task), "");  // a directory can't be renamed to that
+  CHECK(disk.store->take_back(task, Place::kLive).error().code == ENOTDIR);
+  Task again = disk.make("t");
+  CHECK(fake::create_one(*disk.store, again, Place::kLive).error().code == ENOTDIR);
+  CHECK(disk.store->clear_way("t").error().code == ENOTDIR);
+  CHECK(disk.store->clear_way("other"));
+  REQUIRE(sys::unlink_at(disk.dir.fd(), ".trash/" + disk.uid(task)));
+  CHECK(fake::create_one(*disk.store, again, Place::kLive));
+  CHECK(disk.dir.names(".trash") == Names{disk.uid(task)});
+  CHECK(disk.store->clear_way({}));
+  CHECK(disk.found() == Names{"t"});
+  CHECK(disk.store->scan()->at(0).task->uid == again.uid);
+}
+
 TEST_CASE_FIXTURE(Tidy, "store: a successor waits apart and then takes the name") {
   Disk disk;
   Task old = disk.create("t");

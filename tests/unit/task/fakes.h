@@ -151,7 +151,21 @@ class FakeStore final : public Store {
     return {};
   }
 
+  Result<void> take_back(const Task& task, Place place) override {
+    Result<void> discarded = discard(task, place);
+    if (!discarded) not_taken_back.emplace(task.name, place);
+    return discarded;
+  }
+
   Result<void> clear_way(std::string_view name) override {
+    for (auto at = not_taken_back.begin(); at != not_taken_back.end();) {
+      const auto one = at++;
+      if (!name.empty() && one->first != name) continue;
+      TRY(attempt(Call::kDiscard, one->first));
+      journal_.push_back("discard " + one->first);
+      folder(one->second).erase(one->first);
+      not_taken_back.erase(one);
+    }
     const bool is_clear = name.empty() ? in_the_way.empty() : in_the_way.count(name) == 0;
     return is_clear ? Result<void>() : system_error("lock", name, EWOULDBLOCK);
   }
@@ -242,6 +256,7 @@ class FakeStore final : public Store {
   std::map<std::string, Dir> next;
   std::vector<Uid> trash;
   std::set<std::string, std::less<>> in_the_way;
+  std::map<std::string, Place, std::less<>> not_taken_back;
   std::vector<size_t> groups;  ///< creations of each durable write
   std::vector<std::string> violations;
   std::function<bool(Call)> chance;  ///< may let any call fail

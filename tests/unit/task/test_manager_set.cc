@@ -117,6 +117,31 @@ TEST_CASE("set: a creation that fails undoes the others, and marks nothing") {
   CHECK(world.names() == "old");
 }
 
+TEST_CASE(
+    "set: what can't be taken back is no task, and neither its name nor an empty set is answered as if it were gone") {
+  World world;
+  world.store.fail_after(Call::kCreate, 1);
+  world.store.fail(Call::kDiscard, 4, EROFS);
+  CHECK(world.reply(world.set({{"a", "run"}, {"b", "run"}})).error_code == ENOSPC);
+  CHECK(world.names().empty());
+  CHECK(world.reply(world.create("a")).error_code == EROFS);
+  CHECK(world.reply(world.remove("a")).error_code == EROFS);
+  CHECK(world.reply(world.set({})).error_code == EROFS);
+  REQUIRE(world.store.live.count("a") == 1);
+  SUBCASE("it goes with the next tick") {
+    world.tick();
+    CHECK(world.store.live.empty());
+    CHECK(world.count("start a") == 0);
+  }
+  SUBCASE("or before the next one of its name") {
+    CHECK(world.reply(world.create("a")).kind == Reply::Kind::kCreated);
+    CHECK(world.count("start a") == 1);
+    world.tick();
+    CHECK(world.store.live.size() == 1);
+    CHECK(world.names() == "a");
+  }
+}
+
 TEST_CASE("set: nobody sees it half done, and no command comes in between") {
   World world;
   world.slow_disk();
