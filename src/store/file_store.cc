@@ -157,7 +157,8 @@ void FileStore::sync_parent(Place place, std::span<Creation> creations) {
   for (Creation& creation : creations) {
     if (!stands_there(creation)) continue;
     creation.result = synced;
-    (void)sys::rename_at(parent_of(place), creation.task->name, trash_.get(), creation.task->uid.view()).ok();
+    obstacles_.push_back({parent_of(place), creation.task->name, creation.task->uid});
+    (void)clear_way(creation.task->name).ok();
   }
 }
 

@@ -119,6 +119,7 @@ std::vector<Result<Manager::Made>> Manager::make(const std::vector<NewTask*>& wi
       made->task->persisted_at = clock_.wall();
     } else {
       made = stored.error();
+      obstructed();
     }
   }
   return out;

@@ -1,8 +1,13 @@
 #include "store/file_store.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
+#include <cstddef>
 
 #include "../codec/specs.h"
 #include "../support.h"
@@ -70,6 +75,24 @@ struct Disk {
   Log log{sink, clock};
   std::unique_ptr<FileStore> store;
 };
+
+/// From now on this process can't sync that directory (EIO), nor take anything out of it (EROFS).
+bool make_unchangeable(int dir) {
+  const auto at = [](size_t offset) { return static_cast<uint32_t>(offset); };
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at(offsetof(seccomp_data, args[0]))),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(dir), 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at(offsetof(seccomp_data, nr))),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_fsync, 2, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_renameat, 2, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EIO),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EROFS),
+  };
+  const sock_fprog program{sizeof filter / sizeof filter[0], filter};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
+}
 
 RunRecord a_run() {
   RunRecord run;
@@ -231,6 +254,21 @@ TEST_CASE_FIXTURE(Tidy, "store: a creation that can't be taken back stands in th
   CHECK(disk.store->clear_way({}));
   CHECK(disk.found() == Names{"t"});
   CHECK(disk.store->scan()->at(0).task->uid == again.uid);
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: so does one whose name could not be made durable") {
+  Disk disk;
+  CHECK(in_child([&]() -> std::string {
+          Task task = disk.make("t");
+          MUST(make_unchangeable(disk.store->root()));
+          MUST(fake::create_one(*disk.store, task, Place::kLive).error().code == EIO);
+          MUST(disk.dir.has("t/task.json"));
+          MUST(disk.store->clear_way("t").error().code == EROFS);
+          MUST(disk.store->clear_way({}).error().code == EROFS);
+          Task again = disk.make("t");
+          MUST(fake::create_one(*disk.store, again, Place::kLive).error().code == EROFS);
+          return {};
+        }) == "");
 }
 
 TEST_CASE_FIXTURE(Tidy, "store: a successor waits apart and then takes the name") {

@@ -135,6 +135,19 @@ TEST_CASE("as long as something stands in the way of a name, no such task is sai
   CHECK(world.reply(world.create("a")).kind == Reply::Kind::kCreated);
 }
 
+TEST_CASE("what a failed creation has left is looked after with the next tick") {
+  World world;
+  world.store.in_the_way.insert("a");
+  CHECK(world.reply(world.create("a")).kind == Reply::Kind::kFailed);
+  world.tick();
+  CHECK(world.runtime.trash_calls == 0);
+  CHECK(world.manager->next_deadline() != kNever);
+  world.store.in_the_way.clear();
+  world.tick();
+  CHECK(world.runtime.trash_calls == 1);
+  CHECK(world.manager->next_deadline() == kNever);
+}
+
 TEST_CASE("watchers are told that a task waits again") {
   World world(on_lost(OnLost::kRestart));
   world.create("a");
