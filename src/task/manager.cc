@@ -143,16 +143,18 @@ void Manager::advance(Task& task) {
   if (!task.deleting() && !task.lost) {
     if (task.phase == TaskPhase::kAccepted) queue_start(task);
     // What main left behind runs on without a supervisor here; the hook waits for its end, which is DELETE's affair.
-    if (task.phase == TaskPhase::kEnded && (task.swept || task.quiet) && post_stop_due(task)) {
-      add_chore(Chore::kPostStop, task);
-    }
-    return;
-  }
-  if (!task.swept) return sweep_marked(task);
-  if (!task.deleting()) {
-    resolve_lost(task);
+    if (task.phase != TaskPhase::kEnded || !(task.swept || task.quiet)) return;
   } else {
-    add_chore(post_stop_due(task) ? Chore::kPostStop : Chore::kDiscard, task);
+    if (!task.swept) return sweep_marked(task);
+    if (!task.deleting()) return resolve_lost(task);
+    if (task.unclear && task.spec.process.post_stop != nullptr) return;  // its end may be there, and the hook due
+  }
+  const Result<bool> hook = post_stop_due(task);
+  if (!hook) return look_later(task);
+  if (*hook) {
+    add_chore(Chore::kPostStop, task);
+  } else if (task.deleting()) {
+    add_chore(Chore::kDiscard, task);
   }
 }
 
@@ -164,11 +166,12 @@ void Manager::sweep_marked(Task& task) {
 }
 
 // The supervisor runs the hook itself; this is for one that died before. Where run.json says that the hook has begun,
-// or can't be read and so might say it, the hook is not run: never twice.
-bool Manager::post_stop_due(const Task& task) {
+// or is broken and so might say it, the hook is not run: never twice.
+Result<bool> Manager::post_stop_due(const Task& task) {
   if (task.spec.process.post_stop == nullptr) return false;
   if (task.end == nullptr && !task.lost) return false;  // nothing was ever begun
   const Result<std::optional<RunRecord>> run = store_.read_run(task);
+  if (!run && run.error().kind == ErrorKind::kSystem) return run.error();
   return run.ok() && (!*run || (*run)->phase != RunPhase::kPostStop);
 }
 
@@ -213,7 +216,10 @@ void Manager::after_supervisor(Task& task) {
   const bool was_lost = task.lost;
   conclude(task);
   if (task.phase == TaskPhase::kEnded || was_lost) {
-    if (task.post_stop_tried && post_stop_due(task)) {  // not even begun: once a tick is often enough
+    const Result<bool> hook = task.post_stop_tried ? post_stop_due(task) : Result<bool>(false);
+    if (!hook) {
+      look_later(task);
+    } else if (*hook) {  // not even begun: once a tick is often enough
       task.chore_due = true;
       failed_chores_.push_back({Chore::kPostStop, task.sequence});
       tick_soon();

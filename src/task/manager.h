@@ -195,7 +195,7 @@ class Manager final : public RuntimeEvents {
   void recover_one(Task& task, const Recovered& found);
   void advance(Task& task);
   void sweep_marked(Task& task);
-  bool post_stop_due(const Task& task);
+  Result<bool> post_stop_due(const Task& task);
   void resolve_lost(Task& task);
   void after_supervisor(Task& task);
   void try_start_later(Task& task, std::string why);

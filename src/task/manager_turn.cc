@@ -145,7 +145,7 @@ Result<void> Manager::do_chore(Chore chore, Task& task) {
       try_start_later(task, "run again, because its supervisor was lost");  // not faster than it can be lost
       return {};
     case Chore::kPostStop:
-      if (task.supervised || !(task.swept || task.quiet) || !post_stop_due(task)) break;
+      if (task.supervised || !(task.swept || task.quiet) || !TRY(post_stop_due(task))) break;
       task.held = TRY(runtime_.start(task, task.attempt));
       task.post_stop_tried = true;
       task.supervised = true;

@@ -102,6 +102,39 @@ TEST_CASE("a supervisor that died between the end and postStop is replaced, once
   CHECK(world.count("start a") == 1);
 }
 
+TEST_CASE("postStop is not left out because records can't be read for a moment") {
+  for (const bool end_is_told : {true, false}) {
+    World world;
+    world.create("a", hooked(false, true));
+    world.settle();
+    world.record_run("a");
+    world.settle();
+    world.record_end("a");
+    if (end_is_told) world.settle();
+    world.store.read_error = EMFILE;
+    world.supervisor_gone("a", false);
+    CHECK(world.reply(world.remove("a")).kind == Reply::Kind::kDeleted);
+    world.swept("a");
+    world.tick();
+    CHECK(world.count("discard a") == 0);
+    world.store.read_error = 0;
+    world.tick();
+    CHECK(world.count("post_stop a") == 1);
+    CHECK(world.count("discard a") == 0);
+    world.record_phase("a", RunPhase::kPostStop);
+    world.settle();
+    world.store.read_error = EMFILE;
+    world.supervisor_gone("a");
+    world.tick();
+    CHECK(world.count("discard a") == 0);
+    world.store.read_error = 0;
+    world.tick();
+    CHECK(world.count("post_stop a") == 1);
+    CHECK(world.count("discard a") == 1);
+    CHECK(world.manager->size() == 0);
+  }
+}
+
 TEST_CASE("what is left behind without a supervisor is not hit for postStop's sake: it runs at DELETE") {
   World world;
   world.create("a", hooked(false, true));
