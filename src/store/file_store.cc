@@ -28,6 +28,9 @@ class DurableWrite {
 
 bool missing(const Error& error) { return error.kind == ErrorKind::kSystem && error.code == ENOENT; }
 
+/// A task's directory has been removed by hand.
+bool taken_away(const Error& error) { return missing(error) || error.code == ENOTDIR; }
+
 /// Something that is no file of ours stands there, and will tomorrow.
 bool is_odd(const Error& error) {
   switch (error.code) {
@@ -185,14 +188,14 @@ Result<void> FileStore::replace_next(Task& next, const Task& old) {
 Result<void> FileStore::mark_deleted(Task& task) {
   const DurableWrite timed(durable_);
   const Result<Fd> dir = sys::open_dir_at(root_.get(), task.name);
-  if (!dir && (missing(dir.error()) || dir.error().code == ENOTDIR)) {
+  if (!dir && taken_away(dir.error())) {
     task.deleted_at = clock_.wall();
     return {};
   }
   if (!dir) return dir.error();
   Result<void> renamed = sys::rename_at(dir->get(), "task.json", dir->get(), "deleted.json");
-  // Missing: an earlier try got as far as the rename.
-  if (!renamed && !(missing(renamed.error()) && sys::exists_at(dir->get(), "deleted.json"))) return renamed;
+  // Missing: an earlier try got as far as the rename. Or somebody has removed it; then the next agent finds no task.
+  if (!renamed && !missing(renamed.error())) return renamed;
   TRY(sys::sync(dir->get()));
   task.deleted_at = clock_.wall();
   return {};
@@ -236,7 +239,9 @@ Result<void> FileStore::promote(const Task& task) {
 
 Result<void> FileStore::record_lost(const Task& task, const ExitRecord& end) {
   const DurableWrite timed(durable_);
-  const Fd dir = TRY(sys::open_dir_at(root_.get(), task.name));
+  Result<Fd> opened = sys::open_dir_at(root_.get(), task.name);
+  if (!opened && taken_away(opened.error())) return {};
+  const Fd dir = TRY(std::move(opened));
   // The lock is the right to write: with it in hand no supervisor can be about to record another end.
   if (!TRY(sys::try_flock(dir.get())))
     return Error{ErrorKind::kSystem, EWOULDBLOCK, "lock of the lost task " + task.name};

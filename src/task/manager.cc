@@ -1,6 +1,7 @@
 #include "task/manager.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "task/manager_command.h"
@@ -172,7 +173,9 @@ Result<bool> Manager::post_stop_due(const Task& task) {
   if (task.end == nullptr && !task.lost) return false;  // nothing was ever begun
   const Result<std::optional<RunRecord>> run = store_.read_run(task);
   if (!run && run.error().kind == ErrorKind::kSystem) return run.error();
-  return run.ok() && (!*run || (*run)->phase != RunPhase::kPostStop);
+  if (!run || *run) return run.ok() && (*run)->phase != RunPhase::kPostStop;
+  const Result<bool> unlocked = store_.unlocked(task);
+  return unlocked || unlocked.error().code != ENOENT;  // with its directory taken away there is nowhere to say so
 }
 
 void Manager::resolve_lost(Task& task) {

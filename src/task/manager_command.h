@@ -35,6 +35,7 @@ struct Manager::Command {
   std::vector<uint64_t> removals;  ///< ids
   std::vector<Made> made;          ///< can be undone as long as nobody has seen them
   std::optional<Error> failure;    ///< of a creation: what was made is being undone
+  std::optional<Error> refusal;    ///< of the first removal that failed; the others go on
   std::vector<uint64_t> created;   ///< ids, visible, to be started once the answer is queued
   std::vector<std::string> warnings;
 };

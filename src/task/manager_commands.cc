@@ -285,17 +285,17 @@ bool Manager::remove_one(Command& command, Reply& answer) {
     Task* task = by_id(command.removals[command.next_removal++]);
     if (task == nullptr || task->deleting()) continue;
     Result<void> removed = remove_task(*task);
-    if (!removed) {
-      answer.error = std::move(removed).error();
-      return true;
-    }
+    if (!removed && !command.refusal) command.refusal = std::move(removed).error();
     if (command.next_removal < command.removals.size()) return false;
   }
-  Result<void> cleared = store_.clear_way({});  // an empty list means that all is gone
-  if (cleared) {
-    answer.kind = Reply::Kind::kSet;
+  if (!command.refusal) {
+    Result<void> cleared = store_.clear_way({});  // an empty list means that all is gone
+    if (!cleared) command.refusal = std::move(cleared).error();
+  }
+  if (command.refusal) {
+    answer.error = std::move(*command.refusal);
   } else {
-    answer.error = std::move(cleared).error();
+    answer.kind = Reply::Kind::kSet;
   }
   return true;
 }

@@ -57,7 +57,8 @@ Manager::Told Manager::look_at_records(Task& task, bool durable) {
   }
   const Result<std::optional<RunRecord>> run = store_.read_run(task);
   if (!run) return run.error().kind == ErrorKind::kSystem ? Told::kUnclear : Told::kBegun;
-  if (!*run) return Told::kNotBegun;
+  // One that was seen and is not there any more was removed by hand: what it told is still so.
+  if (!*run) return task.run.supervisor.pid != 0 ? Told::kBegun : Told::kNotBegun;
   if (!(*run)->begun()) return Told::kBegun;
   if ((*run)->pod) {
     if (!task.run.pod) task.run = **run;  // later news come by on_pod()

@@ -1,5 +1,6 @@
 // Manager: what one turn of the loop does, and what a tick looks after.
 #include <algorithm>
+#include <cerrno>
 
 #include "task/manager.h"
 #include "task/manager_command.h"
@@ -134,9 +135,11 @@ Result<void> Manager::do_chore(Chore chore, Task& task) {
       if (task.deleting() || TRY(ended_after_all(task))) break;
       if (task.lost) log_.warning("lost task is forgotten", {{"task", task.name}});
       return mark(task);
-    case Chore::kClearRun:
+    case Chore::kClearRun: {
       if (task.deleting() || TRY(ended_after_all(task))) break;
-      TRY(noted(store_.clear_run(task)));
+      const Result<void> cleared = noted(store_.clear_run(task));
+      if (!cleared && cleared.error().code == ENOENT) return do_chore(Chore::kRecordLost, task);  // nowhere to run it
+      TRY(cleared);
       log_.warning("lost task is run again", {{"task", task.name}});
       task.lost = false;
       task.run = {};
@@ -144,6 +147,7 @@ Result<void> Manager::do_chore(Chore chore, Task& task) {
       task.post_stop_tried = false;
       try_start_later(task, "run again, because its supervisor was lost");  // not faster than it can be lost
       return {};
+    }
     case Chore::kPostStop:
       if (task.supervised || !(task.swept || task.quiet) || !TRY(post_stop_due(task))) break;
       task.held = TRY(runtime_.start(task, task.attempt));

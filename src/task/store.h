@@ -35,7 +35,8 @@ class Store {
   virtual void create(std::span<Creation> creations) = 0;
   /// In one step `next` takes the successor's place from `old`, which goes to the trash.
   virtual Result<void> replace_next(Task& next, const Task& old) = 0;
-  /// The mark of deletion; sets deleted_at. A directory that has been taken away by hand needs none.
+  /// The mark of deletion; sets deleted_at. A directory that has been taken away by hand needs none, nor one without a
+  /// task.json.
   virtual Result<void> mark_deleted(Task& task) = 0;
   /// Out of its place and into the trash: the name is free.
   virtual Result<void> discard(const Task& task, Place place) = 0;
@@ -48,8 +49,9 @@ class Store {
   /// The successor moves to the live place.
   virtual Result<void> promote(const Task& task) = 0;
   /// The end of a run whose supervisor died without a record; only when nothing holds the directory's lock.
+  /// A directory that has been taken away by hand needs none.
   virtual Result<void> record_lost(const Task& task, const ExitRecord& end) = 0;
-  /// Before a lost run is started once more.
+  /// Before a lost run is started once more. ENOENT: its directory has been taken away.
   virtual Result<void> clear_run(const Task& task) = 0;
 
   /// Nothing when there is no such record (yet). kSystem: it can't be told now whether there is one; any other error:
@@ -60,7 +62,7 @@ class Store {
   /// far, and one that was killed never will.
   virtual bool exit_is_durable(const Task& task) = 0;
   virtual Result<void> make_exit_durable(const Task& task) = 0;
-  /// No supervisor holds the directory's lock.
+  /// No supervisor holds the directory's lock. ENOENT: the directory has been taken away.
   virtual Result<bool> unlocked(const Task& task) = 0;
   /// Keep stdout.log and stderr.log under `max_bytes` each, head and tail.
   virtual void bound_logs(const Task& task, int64_t max_bytes) = 0;

@@ -139,8 +139,27 @@ class Stubborn(AgentTest):
         with open(go, "w", encoding="utf-8"):
             pass
         eventually(lambda: not any(alive(pid) for pid in supervisors), 10, "no supervisor")
+        self.assertEqual(agent.ended("b")["reason"], "Lost")
         agent.delete("b")
         agent.gone("b")
+
+    def test_state_files_removed_by_hand(self):
+        agent = self.agent()
+        out = os.path.join(self.scratch(), "out")
+        agent.create(guide("a", "sh", "-c", f"echo run >> {out}; sleep 1000"))
+        eventually(lambda: os.path.exists(out), 10, "running")
+        agent.wait_state("a", "running")
+        supervisor = agent.supervisor_of("a")
+        os.unlink(os.path.join(agent.data_dir, "a", "run.json"))
+        kill_pid(supervisor)
+        self.assertEqual(agent.ended("a")["reason"], "Lost")
+        with open(out, encoding="utf-8") as f:
+            self.assertEqual(f.read(), "run\n")
+        agent.create(guide("b", "sleep", "1000"))
+        os.unlink(os.path.join(agent.data_dir, "a", "task.json"))
+        self.assertEqual(agent.post("/setTasks", []).status, 200)
+        for name in ("a", "b"):
+            agent.gone(name)
 
     def test_log_that_is_a_fifo_now(self):
         agent = self.agent()

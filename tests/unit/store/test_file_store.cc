@@ -227,6 +227,21 @@ TEST_CASE_FIXTURE(Tidy, "store: the mark of deletion is a rename, and survives")
   CHECK(other.deleted_at == disk.clock.wall());
 }
 
+TEST_CASE_FIXTURE(
+    Tidy, "store: what somebody has removed by hand keeps no task from being marked, or from being told as lost") {
+  Disk disk;
+  Task task = disk.create("t");
+  REQUIRE(sys::unlink_at(disk.dir.fd(), "t/task.json"));
+  CHECK(disk.store->mark_deleted(task));
+  CHECK(task.deleted_at == disk.clock.wall());
+  CHECK(disk.store->discard(task, Place::kLive));
+  CHECK(disk.dir.names(".trash") == Names{disk.uid(task)});
+  CHECK(disk.store->record_lost(task, {}));
+  CHECK(disk.store->clear_run(task).error().code == ENOENT);
+  disk.dir.write("t", "no directory");
+  CHECK(disk.store->record_lost(task, {}));
+}
+
 TEST_CASE_FIXTURE(Tidy, "store: a discarded task is in the trash and its name free") {
   Disk disk;
   const Task task = disk.create("t");

@@ -180,6 +180,7 @@ class FakeStore final : public Store {
   }
 
   Result<void> record_lost(const Task& task, const ExitRecord& end) override {
+    if (taken_away) return {};
     TRY(write(Call::kRecordLost, "record_lost", task.name));
     expect(holds(live, task), "record_lost of what does not stand there: " + task.name);
     Dir& dir = live[task.name];
@@ -192,6 +193,7 @@ class FakeStore final : public Store {
   }
 
   Result<void> clear_run(const Task& task) override {
+    if (taken_away) return system_error("open", task.name, ENOENT);
     TRY(write(Call::kClearRun, "clear_run", task.name));
     expect(holds(live, task), "clear_run of what does not stand there: " + task.name);
     expect(!live[task.name].marked, "clear_run while processes carry the mark: " + task.name);
@@ -256,6 +258,7 @@ class FakeStore final : public Store {
   std::map<std::string, Dir> next;
   std::vector<Uid> trash;
   std::set<std::string, std::less<>> in_the_way;
+  bool taken_away = false;  ///< the directories, by hand
   std::map<std::string, Place, std::less<>> not_taken_back;
   std::vector<size_t> groups;  ///< creations of each durable write
   std::vector<std::string> violations;

@@ -148,6 +148,39 @@ TEST_CASE("what a failed creation has left is looked after with the next tick") 
   CHECK(world.manager->next_deadline() == kNever);
 }
 
+TEST_CASE("a run.json that somebody has removed was there all the same: nothing runs twice") {
+  World world(on_lost(OnLost::kFail));
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.settle();
+  world.dir("a").run.reset();
+  world.supervisor_gone("a", false);
+  world.settle();
+  world.swept("a");
+  world.tick();
+  CHECK(world.reason("a") == "Lost");
+  CHECK(world.count("start a") == 1);
+}
+
+TEST_CASE("a task whose directory somebody has removed ends as lost") {
+  for (const OnLost what : {OnLost::kFail, OnLost::kRestart}) {
+    World world(on_lost(what));
+    world.create("a");
+    world.settle();
+    world.record_run("a");
+    world.settle();
+    const uint64_t id = world.dir("a").sequence;
+    world.store.live.erase("a");
+    world.store.taken_away = true;
+    world.manager->on_supervisor_end(id, false);
+    world.manager->on_swept(id);
+    world.settle();
+    CHECK(world.reason("a") == "Lost");
+    CHECK(world.count("start a") == 1);
+  }
+}
+
 TEST_CASE("watchers are told that a task waits again") {
   World world(on_lost(OnLost::kRestart));
   world.create("a");

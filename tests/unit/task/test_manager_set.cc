@@ -142,6 +142,17 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("set: a task that can't be marked does not keep the others from it") {
+  World world;
+  for (const char* name : {"a", "b", "c"}) world.create(name);
+  world.settle();
+  world.store.fail(Call::kMark, 1, EACCES);
+  CHECK(world.reply(world.set({})).error_code == EACCES);
+  CHECK(world.names() == "a -b -c");
+  CHECK(world.reply(world.set({})).kind == Reply::Kind::kSet);
+  CHECK(world.names() == "-a -b -c");
+}
+
 TEST_CASE("set: nobody sees it half done, and no command comes in between") {
   World world;
   world.slow_disk();
