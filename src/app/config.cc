@@ -3,6 +3,7 @@
 #include <array>
 #include <span>
 
+#include "base/size.h"
 #include "base/text.h"
 #include "sys/net.h"
 #include "sys/self.h"
@@ -176,7 +177,7 @@ constexpr std::array
                    return {};
                  }},
             Flag{"max-body-bytes", nullptr, "BYTES", "4194304", "longest body of a request",
-                 [](Config& c, std::string_view v) { return set_number(c.max_body_bytes, v, 1, INT64_C(1) << 30); }},
+                 [](Config& c, std::string_view v) { return set_number(c.max_body_bytes, v, 1, kBodyMax); }},
             Flag{
                 "log-format", nullptr, "FORMAT", "text", "text or json",
                 [](Config& c,

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "base/size.h"
 #include "codec/task_json.h"
 #include "task/record.h"
 #include "task/task.h"
@@ -27,6 +28,10 @@ constexpr size_t kExitRecordWithHookMax = 32768;
 constexpr size_t kHookOutputMax = 4096;
 /// Of a text of the container runtime in a record: its errors may be 20 kB long.
 constexpr size_t kPodTextMax = 2048;
+/// Of a task.json. What a body holds is longer in there where much of it has to be escaped.
+constexpr size_t kTaskFileMax = 2 * kBodyMax;
+/// Of a run.json or an exit.json, of a pod with hundreds of containers too.
+constexpr size_t kRecordMax = kMiB;
 /// Space for the run.json that says that postStop has begun, without which the hook must not run.
 constexpr std::string_view kPostStopReserve = "run.reserve";
 

@@ -111,7 +111,9 @@ Result<FileStore::NewDir> FileStore::write_new(const Task& task) {
   made.dir = TRY(sys::open_dir_at(new_.get(), uid));
   TRY(reserve_space(made.dir.get(), task));
   made.task_file = TRY(sys::open_at(made.dir.get(), "task.json", O_WRONLY | O_CREAT | O_EXCL, 0600));
-  TRY(sys::write_all(made.task_file.get(), encode_task_file(task)));
+  const std::string text = encode_task_file(task);
+  if (text.size() > kTaskFileMax) return Error{ErrorKind::kTooLarge, 0, "task.json of \"" + task.name + "\""};
+  TRY(sys::write_all(made.task_file.get(), text));
   return made;
 }
 
@@ -286,7 +288,7 @@ template <class T>
 Result<std::optional<T>> FileStore::read_record(const Task& task, std::string_view file,
                                                 Result<T> (*decode)(JsonParser&, PaddedText)) {
   const Result<sys::ReadSize> read =
-      sys::read_file_at(root_.get(), in(task.name, file), buffer_, kRecordLimit, kJsonPadding);
+      sys::read_file_at(root_.get(), in(task.name, file), buffer_, kRecordMax, kJsonPadding);
   if (!read) {
     if (missing(read.error())) return std::optional<T>();
     if (is_odd(read.error())) return Error{ErrorKind::kCorrupt, 0, read.error().text()};

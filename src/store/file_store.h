@@ -9,7 +9,6 @@
 #include "base/histogram.h"
 #include "base/log.h"
 #include "base/result.h"
-#include "base/size.h"
 #include "codec/state_file.h"
 #include "sys/fd.h"
 #include "task/manager.h"
@@ -17,9 +16,6 @@
 #include "task/store.h"
 
 namespace te {
-
-/// No run.json or exit.json is larger.
-constexpr size_t kRecordLimit = 64 * kKiB;
 
 class FileStore final : public Store, public RunStore {
  public:

@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <map>
 
-#include "base/size.h"
 #include "codec/state_file.h"
 #include "sys/fs.h"
 
@@ -40,8 +39,7 @@ class Inspector {
 template <class T>
 std::optional<T> Inspector::read(int dir, std::string_view file, Result<T> (*decode)(JsonParser&, PaddedText),
                                  Finding& finding) {
-  constexpr size_t kLimit = 256 * kMiB;
-  const Result<sys::ReadSize> size = sys::read_file_at(dir, file, buffer_, kLimit, kJsonPadding);
+  const Result<sys::ReadSize> size = sys::read_file_at(dir, file, buffer_, kTaskFileMax, kJsonPadding);
   if (!size && size.error().code == ENOENT) return std::nullopt;
   Result<T> value = size ? decode(parser_, PaddedText{buffer_.data(), size->size}) : Result<T>(size.error());
   if (value) return std::move(value).value();

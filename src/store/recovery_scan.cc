@@ -3,7 +3,6 @@
 
 #include <cerrno>
 
-#include "base/size.h"
 #include "store/file_store.h"
 #include "sys/atomic_file.h"
 #include "sys/fs.h"
@@ -32,13 +31,12 @@ Result<void> move_to_free_name(int folder, const std::string& name, int to) {
 
 // Identity and spec from task.json, or from deleted.json, whose inode tells the time of the mark.
 Result<std::unique_ptr<Task>> FileStore::read_task(int dir, std::string_view name) {
-  constexpr size_t kTaskFileLimit = 256 * kMiB;
   auto task = std::make_unique<Task>();
   std::string_view file = "deleted.json";
-  Result<sys::ReadSize> read = sys::read_file_at(dir, file, buffer_, kTaskFileLimit, kJsonPadding);
+  Result<sys::ReadSize> read = sys::read_file_at(dir, file, buffer_, kTaskFileMax, kJsonPadding);
   if (!read && read.error().code == ENOENT) {
     file = "task.json";
-    read = sys::read_file_at(dir, file, buffer_, kTaskFileLimit, kJsonPadding);
+    read = sys::read_file_at(dir, file, buffer_, kTaskFileMax, kJsonPadding);
   } else if (read) {
     task->deleted_at = TRY(sys::change_time_at(dir, file));
   }
@@ -78,7 +76,7 @@ void FileStore::quarantine(int folder, const std::string& name, std::string_view
 
 // Of a task that can't be read and still runs. As deletion would have it, but for the sweep by a mark that isn't known.
 Result<void> FileStore::stop_supervisor(int dir) {
-  const sys::ReadSize read = TRY(sys::read_file_at(dir, "run.json", buffer_, kRecordLimit, kJsonPadding));
+  const sys::ReadSize read = TRY(sys::read_file_at(dir, "run.json", buffer_, kRecordMax, kJsonPadding));
   const RunRecord run = TRY(decode_run(parser_, PaddedText{buffer_.data(), read.size}));
   const Fd supervisor = TRY(sys::open_process(run.supervisor));
   if (!supervisor.valid()) return system_error("open", "supervisor", ESRCH);

@@ -372,6 +372,24 @@ TEST_CASE_FIXTURE(Tidy, "store: records are read when they are there, and told w
   CHECK(sys::unlink_at(disk.dir.fd(), "elsewhere"));
 }
 
+TEST_CASE("store: what a body of any length holds can be read again") { CHECK(kTaskFileMax >= 2 * kBodyMax); }
+
+TEST_CASE_FIXTURE(Tidy, "store: the records of a pod of hundreds of containers can be read again") {
+  Disk disk;
+  const Task task = disk.create("t");
+  RunRecord run;
+  run.pod = PodRecord{};
+  for (int i = 0; i < 300; ++i) {
+    ContainerRecord& one = run.pod->containers.emplace_back();
+    one.id = std::to_string(i);
+    one.message = std::string(500, 'x');
+  }
+  disk.dir.write("t/run.json", encode_run(run));
+  const Result<std::optional<RunRecord>> read = disk.store->read_run(task);
+  REQUIRE(read);
+  CHECK((*read)->pod->containers.size() == 300);
+}
+
 TEST_CASE_FIXTURE(Tidy, "store: what is no file, where a record should be, is a broken record and no passing trouble") {
   Disk disk;
   const Task task = disk.create("t");
