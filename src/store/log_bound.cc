@@ -19,6 +19,7 @@ constexpr int64_t kMostBytes = int64_t{1} << 62;  ///< left out, all cuts togeth
 constexpr size_t kLongestEntry = 64 * kKiB;
 constexpr size_t kPiece = 256 * kKiB;
 constexpr int kLooks = 8;  ///< for what came while a log was being cut
+constexpr int64_t kMostFollowed = int64_t{16} * kMiB;
 constexpr std::string_view kElisionBegin = "\n[... ";
 constexpr std::string_view kElisionEnd = " bytes left out ...]\n";
 
@@ -87,7 +88,7 @@ Result<void> cut_log(int fd, int64_t max_bytes, LogKind kind) {
   int64_t from = tail;
   int64_t to = head;
   // Again for what came while it was being copied, but not after a writer that is as fast as we are.
-  const int64_t end = size + head;
+  const int64_t end = size + std::max(head, kMostFollowed);
   for (int looks = 0; from < size;) {
     const size_t line = text.size();
     text.resize(line + std::min(kPiece, static_cast<size_t>(size - from)));
