@@ -235,7 +235,8 @@ bool Machine::step() {
     return true;
   }
   pods_->advance();
-  const bool agent = agent_ != nullptr && (agent_->busy() || kernel_->agent_is_woken() || pods_->due());
+  const bool told = agent_ != nullptr && agent_->recovered() && pods_->due();
+  const bool agent = agent_ != nullptr && (agent_->busy() || kernel_->agent_is_woken() || told);
   const auto& ready = kernel_->ready();
   if (!ready.empty() && (!agent || !pick || pick(2) == 0)) {
     auto chosen = ready.begin();
@@ -248,7 +249,9 @@ bool Machine::step() {
 }
 
 bool Machine::sleep(MonoNanos until) {
-  MonoNanos next = std::min(kernel_->next_event(), pods_->next_event());
+  MonoNanos next = kernel_->next_event();
+  // What is due already waits for an agent that has recovered.
+  if (const MonoNanos pods = pods_->next_event(); pods > kernel_->mono()) next = std::min(next, pods);
   if (agent_ == nullptr) next = std::min(next, boot_at_);
   if (next > until) {
     kernel_->advance_to(until);
