@@ -18,7 +18,20 @@ constexpr size_t kConfirmedOneByOne = 256;
 /// Of this machine at this moment, and not of the file: whoever starts the agent tries again.
 bool is_passing(const Error& error) {
   if (error.kind != ErrorKind::kSystem) return false;
-  return error.code == EMFILE || error.code == ENFILE || error.code == ENOMEM;
+  switch (error.code) {
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+    case EINVAL:
+    case ENXIO:
+    case EACCES:
+    case EPERM:
+    case EIO:
+    case EUCLEAN:  // of a file system that has found itself broken
+    case EBADMSG: return false;
+    default: return true;
+  }
 }
 
 Result<void> move_to_free_name(int folder, const std::string& name, int to) {
