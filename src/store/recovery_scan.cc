@@ -148,8 +148,12 @@ Result<void> FileStore::scan_folder(int folder, Place place, std::vector<Recover
       quarantine(folder, entry.name, "not a directory");
       continue;
     }
-    const Result<Fd> dir = sys::open_dir_at(folder, entry.name);
+    Result<Fd> dir = sys::open_dir_at(folder, entry.name);
     Result<std::unique_ptr<Task>> task = dir ? read_task(dir->get(), entry.name) : dir.error();
+    if (!task && task.error().kind == ErrorKind::kSystem && task.error().code == EIO) {  // it may have been but once
+      dir = sys::open_dir_at(folder, entry.name);
+      task = dir ? read_task(dir->get(), entry.name) : dir.error();
+    }
     if (!task) {
       if (is_passing(task.error())) return std::move(task).error();
       quarantine(folder, entry.name, task.error().text());
