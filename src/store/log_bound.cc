@@ -65,9 +65,13 @@ Result<void> bound_log(int fd, int64_t max_bytes, LogKind kind) {
   const int64_t half = max_bytes / 2;
   const bool tells_none = allocated == 0 && size > max_bytes;  // as some file systems do
   if (allocated <= max_bytes && !tells_none) return {};
-  const int64_t from = (half + kBlock - 1) / kBlock * kBlock;
-  const int64_t to = (size - half) / kBlock * kBlock;
-  if (from >= to) return tells_none ? cut_log(fd, max_bytes, kind) : Result<void>();
+  int64_t from = (half + kBlock - 1) / kBlock * kBlock;
+  int64_t to = (size - half) / kBlock * kBlock;
+  if (from >= to) {  // no whole block can go: behind the end one only asks whether there are holes at all
+    if (tells_none) return cut_log(fd, max_bytes, kind);
+    from = (size + kBlock - 1) / kBlock * kBlock;
+    to = from + kBlock;
+  }
   Result<void> punched = sys::punch_hole(fd, from, to);
   if (!punched && no_holes(punched.error())) return cut_log(fd, max_bytes, kind);
   return punched;

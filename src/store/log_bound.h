@@ -13,8 +13,8 @@ enum class LogKind : uint8_t {
   kEntries,  ///< one entry a line, as container runtimes write them: a cut falls between two of them
 };
 
-/// Brings the disk space of `fd` (read and write, not O_APPEND) under `max_bytes` if it is over. Where the file system
-/// can't punch holes, cut_log() does it.
+/// Brings the disk space of `fd` (read and write, not O_APPEND) under `max_bytes` if it is over, but for two blocks, as
+/// only whole ones can go. Where the file system can't punch holes, cut_log() does it, to the byte.
 Result<void> bound_log(int fd, int64_t max_bytes, LogKind kind);
 
 /// For file systems without holes: the file is written anew as head, a line that says how much is missing, and tail,

@@ -197,6 +197,11 @@ class Logs(AgentTest):
             f.write("go\n")
         agent.ended("a")
         eventually(lambda: os.path.getsize(path) <= 100000, 10, "bounded again")
+        # Over it by less than a block.
+        agent.create(guide("b", "sh", "-c", "yes | head -c 103197; exec sleep 1000"))
+        agent.wait_state("b", "running")
+        other = os.path.join(agent.data_dir, "b", "stdout.log")
+        eventually(lambda: 50000 < os.path.getsize(other) <= 100000 and "left out" in agent.output("b"), 10, "cut")
         text = agent.get("/tasks/a/logs?stream=stdout").text
         self.assertRegex(text, r"^1\n2\n[^\[]*\[\.\.\. \d+ bytes left out \.\.\.\]\n[^\[]*$")
         self.assertTrue(text.endswith("\n100000\nlast\n"))

@@ -60,6 +60,13 @@ TEST_CASE("a hole takes the middle and keeps size, head and tail") {
   CHECK(after[text.size() / 2] == '\0');
 }
 
+TEST_CASE("a log that is over its bound by less than a block keeps its content where there are holes") {
+  const std::string text = numbers(1, 100'000).substr(0, 65'536 + 1000);
+  const Fd file = file_with(text);
+  REQUIRE(bound_log(file.get(), 65'536, LogKind::kText).ok());
+  CHECK(content(file) == text);
+}
+
 TEST_CASE("a cut keeps head and tail and tells what is missing") {
   const std::string text = numbers(1, 20'000);
   const Fd file = file_with(text);
