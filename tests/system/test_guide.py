@@ -96,6 +96,7 @@ class Guide(AgentTest):
     def test_set_and_get_tasks(self):
         agent = self.agent()
         self.assertEqual(self.curl(agent, SET), [{**ALPHA, "status": WAITING}, {**BETA, "status": WAITING}])
+        agent.wait_state("task-alpha", "running")
         agent.ended("task-beta")
         tasks = self.curl(agent, LIST)
         self.assertEqual([t["name"] for t in tasks], ["task-alpha", "task-beta"])
