@@ -64,7 +64,7 @@ powerloss: $(BUILD)/build.ninja  ## recovery from every disk that a power loss m
 
 world: $(BUILD)/build.ninja  ## EPISODES (2000) of a simulated world with faults, from SEED (1) on
 	@ninja -C $(BUILD) -j $(JOBS) --quiet worlds
-	@$(BUILD)/tests/world/world --seed $(SEED) --episodes $(EPISODES)
+	@$(BUILD)/tests/world/world --seed $(SEED) --episodes $(EPISODES) --jobs $(JOBS)
 
 bench: all  ## the table of figures, each beside a reference of the same run
 	@tools/setup bench

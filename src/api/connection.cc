@@ -7,6 +7,7 @@
 
 #include "base/size.h"
 #include "base/text.h"
+#include "sys/clock.h"
 
 namespace te {
 
@@ -18,7 +19,10 @@ constexpr MonoNanos kWriteTime = 30 * kSecond;  ///< without a byte of the answe
 constexpr MonoNanos kDrainTime = 5 * kSecond;   ///< for the rest of a refused request, which is thrown away
 constexpr size_t kHighWater = 64 * kKiB;        ///< of unsent bytes: no further request is looked at
 constexpr int kMostEmpty = 8;                   ///< pieces in which nothing was, looked at in one turn
+constexpr int kMostRequests = 16;               ///< of one client, looked at in one turn
 constexpr size_t kKeptCapacity = 16 * kKiB;
+// Of the loop: from then on each client has one request of its answered, the rest in the next turn.
+constexpr MonoNanos kLongTurn = 2 * kMillisecond;
 
 /// A big answer, given out in pieces so that it is never held twice.
 class HeldBody final : public BodySource {
@@ -43,7 +47,7 @@ bool names_this_machine(std::string_view host) {
   if (host.starts_with('[')) return true;
   host = host.substr(0, host.find(':'));
   const auto is_numeric = [](char c) { return (c >= '0' && c <= '9') || c == '.'; };
-  return host.find('.') == std::string_view::npos || std::all_of(host.begin(), host.end(), is_numeric);
+  return host.find('.') == std::string_view::npos || std::ranges::all_of(host, is_numeric);
 }
 
 }  // namespace
@@ -138,18 +142,24 @@ bool Connection::held_up() const { return stream_ != nullptr || unsent() >= kHig
 // Sends and answers in turns. What came behind a request is in the parser, where no event tells of it: once an answer
 // that held it up is out, it is looked for.
 void Connection::work() {
+  rest_ = false;
+  int requests = 0;
   flush();
   while (fd_.valid() && !held_up()) {
-    const bool more = process();
+    const bool more = process(requests);
     flush();
     if (!more) return;
   }
 }
 
-// Answers whatever is whole, as long as answers go out. True: what is to be sent holds it up.
-bool Connection::process() {
+// Answers whatever is whole, as long as answers go out. True: what is to be sent holds it up. Who has sent many small
+// requests waits for the rest of the answers until others had their turn.
+bool Connection::process(int& requests) {
   while (waiting_ == Waiting::kNothing && !closing_) {
     if (held_up()) return true;
+    rest_ = requests >= kMostRequests;
+    if (rest_) return false;
+    ++requests;
     switch (parser_.next()) {
       case HttpParser::Step::kNeedMore:
         if (may_send_body() && read_closed_) closing_ = true;
@@ -175,6 +185,7 @@ bool Connection::process() {
         HttpResponse& response = server_.scratch();
         handle(request, response);
         route_ = response.route;
+        if (sys::mono_now() - server_.reactor_.now() > kLongTurn) requests = kMostRequests;
         parser_.consume();
         request_began_ = server_.reactor_.now();
         body_seen_ = false;
@@ -316,7 +327,7 @@ void Connection::flush() {
 
 MonoNanos Connection::deadline() const {
   if (draining_) return progress_at_ + kDrainTime;
-  if (sending()) return progress_at_ + kWriteTime;
+  if (busy()) return progress_at_ + kWriteTime;
   if (stream_) return kNever;
   switch (waiting_) {
     case Waiting::kLongPoll: return poll_deadline_;
@@ -331,7 +342,7 @@ MonoNanos Connection::deadline() const {
 // What is waited for from now on, and until when.
 void Connection::settle() {
   if (!fd_.valid()) return;
-  const bool busy = sending();
+  const bool busy = this->busy();
   if (closing_ && !busy && !stream_ && !draining_ && waiting_ == Waiting::kNothing) {
     if (!refused_ || read_closed_) return close();
     draining_ = true;
@@ -360,7 +371,7 @@ void Connection::set_events(uint32_t events) {
 }
 
 void Connection::on_timer() {
-  if (draining_ || sending()) return close();
+  if (draining_ || busy()) return close();
   HttpResponse& response = server_.scratch();
   if (waiting_ == Waiting::kLongPoll) {
     server_.handler_.on_poll_deadline(server_.ticket_of(slot_), response);

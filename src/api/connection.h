@@ -43,7 +43,7 @@ class Connection final : private IoHandler, private TimerHandler {
   void receive();
   void drain();
   void work();
-  bool process();
+  bool process(int& requests);
   bool held_up() const;
   bool may_send_body();
   void refuse(HttpResponse& response);
@@ -58,6 +58,8 @@ class Connection final : private IoHandler, private TimerHandler {
   MonoNanos deadline() const;
   size_t unsent() const { return out_.size() - sent_; }
   bool sending() const { return unsent() > 0 || (stream_ && stream_->ready()); }
+  /// There is something to do as soon as the socket takes bytes.
+  bool busy() const { return sending() || (rest_ && !closing_); }
   /// Nothing can be done until somebody else has something to say.
   bool suspended() const { return waiting_ == Waiting::kLongPoll || (stream_ && !sending()); }
 
@@ -73,6 +75,7 @@ class Connection final : private IoHandler, private TimerHandler {
   std::unique_ptr<BodySource> stream_;
   uint32_t events_ = 0;
   bool may_read_ = true;
+  bool rest_ = false;  ///< of what has come in there may be more to answer, in the next turn
   Waiting waiting_ = Waiting::kNothing;
   Route route_ = Route::kNone;  ///< of the request that is being answered
   bool head_only_ = false;

@@ -19,11 +19,13 @@ Result<int64_t> tail_start(int fd, int64_t from, int64_t size, int64_t lines) {
   while (end > lowest) {
     const int64_t start = std::max(lowest, end - static_cast<int64_t>(kLogPiece));
     const size_t read = TRY(sys::read_at(fd, block.data(), static_cast<size_t>(end - start), start));
-    for (size_t i = read; i-- > 0;) {
-      const int64_t at = start + static_cast<int64_t>(i);
-      // The newline at the very end closes the last line and begins none.
-      if (block[i] == '\n' && at != size - 1 && ++found == lines) return at + 1;
+    // The newline at the very end closes the last line and begins none.
+    const std::string_view text(block.data(), read - (read > 0 && end == size ? 1 : 0));
+    const int64_t here = std::ranges::count(text, '\n');
+    for (size_t i = text.size(); found + here >= lines && i-- > 0;) {
+      if (text[i] == '\n' && ++found == lines) return start + static_cast<int64_t>(i) + 1;
     }
+    found += here;
     end = start;
   }
   return lowest;

@@ -16,7 +16,7 @@ enum class LogStream : uint8_t { kStdout, kStderr, kBoth };
 
 constexpr std::array<std::string_view, 2> kLogFiles = {"stdout.log", "stderr.log"};
 /// A tail is searched for in the last so many bytes of each stream.
-constexpr int64_t kTailSearch = 8 * kMiB;
+constexpr int64_t kTailSearch = 1 * kMiB;
 /// What is read of a file at a time.
 constexpr size_t kLogPiece = 64 * kKiB;
 

@@ -39,7 +39,7 @@ class LogFollowers::Body final : public BodySource {
   };
 
   bool anything_new() const {
-    return std::any_of(files_.begin(), files_.end(), [](const File& file) { return file.position < file.size; });
+    return std::ranges::any_of(files_, [](const File& file) { return file.position < file.size; });
   }
   Result<void> open_files(const Task& task);
   void measure();
@@ -82,8 +82,12 @@ void LogFollowers::Body::measure() {
     const Result<int64_t> known = log_size(query_, file.fd.get());
     broken_ = broken_ || !known;
     const int64_t size = known ? *known : file.size;
-    // Cut, by the task or because it was bounded without holes: what was not sent yet stands at the end.
-    if (size < file.position) file.position = std::max<int64_t>(0, size - (file.size - file.position));
+    if (owner_.bounded_) {
+      // Cut where there are no holes: what was not sent yet stands at the end.
+      if (size < file.position) file.position = std::max<int64_t>(0, size - (file.size - file.position));
+    } else if (size < file.size) {
+      file.position = 0;  // by the task, which begins anew
+    }
     file.size = size;
   }
 }
@@ -99,6 +103,7 @@ Result<void> LogFollowers::Body::refresh(const Task& task, bool gone) {
 
 bool LogFollowers::Body::next(std::string& out) {
   if (broken_) return false;
+  const size_t before = out.size();
   for (size_t i = 0; i < files_.size(); ++i) {
     File& file = files_[turn_++ % files_.size()];
     if (file.position >= file.size) continue;
@@ -116,7 +121,7 @@ bool LogFollowers::Body::next(std::string& out) {
     break;
   }
   if (!ended_ && !anything_new()) measure();
-  return !stopped_ || ended_ || anything_new();
+  return !stopped_ || ended_ || anything_new() || out.size() > before;  // what was just read is sent
 }
 
 void LogFollowers::Body::add_trailer(std::string& out) const {
@@ -132,12 +137,14 @@ void LogFollowers::Body::add_trailer(std::string& out) const {
   out += "\r\n";
 }
 
-LogFollowers::LogFollowers(Reactor& reactor, HttpServer& server, const Manager& manager, std::string data_dir, int root)
+LogFollowers::LogFollowers(Reactor& reactor, HttpServer& server, const Manager& manager, std::string data_dir, int root,
+                           bool bounded)
     : reactor_(reactor),
       server_(server),
       manager_(manager),
       data_dir_(std::move(data_dir)),
       root_(root),
+      bounded_(bounded),
       timer_(reactor, *this) {}
 
 LogFollowers::~LogFollowers() = default;
@@ -171,7 +178,7 @@ void LogFollowers::unwatch_file(Body& body, int number) {
     return;
   }
   const auto [begin, end] = by_watch_.equal_range(number);
-  const auto at = std::find_if(begin, end, [&](const auto& entry) { return entry.second == &body; });
+  const auto at = std::ranges::find_if(begin, end, [&](const auto& entry) { return entry.second == &body; });
   if (at != end) by_watch_.erase(at);
   if (!by_watch_.contains(number)) notifier_.remove(number);
 }
@@ -181,7 +188,7 @@ void LogFollowers::remove(Body& body) {
     if (file.followed) unwatch_file(body, file.watch);
   }
   const auto [begin, end] = by_task_.equal_range(body.task());
-  const auto at = std::find_if(begin, end, [&](const auto& entry) { return entry.second == &body; });
+  const auto at = std::ranges::find_if(begin, end, [&](const auto& entry) { return entry.second == &body; });
   if (at != end) by_task_.erase(at);
 }
 

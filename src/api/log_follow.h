@@ -25,8 +25,9 @@ constexpr MonoNanos kFollowTick = 80 * kMillisecond;
 
 class LogFollowers final : private IoHandler, private TimerHandler {
  public:
-  /// `data_dir` is absolute, `root` is the same, open and borrowed.
-  LogFollowers(Reactor& reactor, HttpServer& server, const Manager& manager, std::string data_dir, int root);
+  /// `data_dir` is absolute, `root` is the same, open and borrowed. `bounded`: logs are cut by --task-log-max-bytes.
+  LogFollowers(Reactor& reactor, HttpServer& server, const Manager& manager, std::string data_dir, int root,
+               bool bounded);
   ~LogFollowers();
   LogFollowers(const LogFollowers&) = delete;
   LogFollowers& operator=(const LogFollowers&) = delete;
@@ -59,6 +60,7 @@ class LogFollowers final : private IoHandler, private TimerHandler {
   const Manager& manager_;
   std::string data_dir_;
   int root_;
+  bool bounded_;
   sys::Notifier notifier_;
   Watch notifier_watch_;
   Timer timer_;          ///< the end of a pause, or the tick

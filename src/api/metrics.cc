@@ -88,9 +88,8 @@ void tasks_by_state(std::string& out, const Manager& manager) {
     if (task->deleting()) ++deleting;
     leftover += task->leftover;
     const TaskCount key{state_name(task->phase), reason_of(*task), 1};
-    const auto at = std::find_if(counts.begin(), counts.end(), [&](const TaskCount& one) {
-      return one.reason == key.reason && one.state == key.state;
-    });
+    const auto at = std::ranges::find_if(
+        counts, [&](const TaskCount& one) { return one.reason == key.reason && one.state == key.state; });
     if (at != counts.end()) {
       ++at->count;
     } else {
@@ -126,10 +125,10 @@ void requests(std::string& out, const RequestCounts& counts) {
 }
 
 void ends(std::string& out, const ManagerCounters& counters) {
-  describe(out, "task_executor_tasks_ended_total", "counter", "Ends of tasks by reason.");
+  describe(out, "task_executor_tasks_ended_total", "counter", "Ends of tasks that this agent has seen, by reason.");
   std::vector<ManagerCounters::Ends> all = counters.ended_by_reason;
   for (const std::string_view reason : {"Succeeded", "Failed"}) {
-    const bool there = std::any_of(all.begin(), all.end(), [&](const auto& one) { return one.reason == reason; });
+    const bool there = std::ranges::any_of(all, [&](const auto& one) { return one.reason == reason; });
     if (!there) all.push_back({reason, 0});
   }
   for (const ManagerCounters::Ends& one : all) {

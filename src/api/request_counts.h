@@ -31,8 +31,8 @@ constexpr std::array<std::string_view, 12> kRouteNames = {"",          "/health"
 class RequestCounts {
  public:
   /// The most frequent first; the last one stands for all others.
-  static constexpr std::array<uint16_t, 18> kStatuses = {200, 201, 204, 400, 401, 403, 404, 405, 408,
-                                                         409, 410, 413, 417, 431, 501, 503, 507, 500};
+  static constexpr std::array<uint16_t, 19> kStatuses = {200, 201, 204, 400, 401, 403, 404, 405, 408, 409,
+                                                         410, 413, 417, 431, 501, 503, 505, 507, 500};
 
   void add(Route route, int status) {
     size_t at = 0;

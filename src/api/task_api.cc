@@ -55,7 +55,8 @@ PaddedText body_of(const HttpRequest& request) {
 void TaskApi::bind(Manager& manager, HttpServer& server, Reactor& reactor) {
   manager_ = &manager;
   server_ = &server;
-  followers_ = std::make_unique<LogFollowers>(reactor, server, manager, options_.data_dir, options_.data_root);
+  followers_ = std::make_unique<LogFollowers>(reactor, server, manager, options_.data_dir, options_.data_root,
+                                              options_.logs_bounded);
   watches_ = std::make_unique<WatchHub>(reactor, server, manager, clock_);
 }
 
@@ -145,6 +146,7 @@ void TaskApi::route_task(uint64_t ticket, const HttpRequest& request, std::strin
   if (task == nullptr) return response.set_error(404, "there is no task \"" + std::string(name) + "\"");
   const Result<void> done =
       sub.empty() ? get(ticket, request, *task, response) : logs(ticket, request, *task, response);
+  if (!done && done.error().kind == ErrorKind::kSystem) return response.set_error(500, done.error().text());
   if (!done) response.set_error(done.error());
 }
 
@@ -387,7 +389,7 @@ void TaskApi::on_poll_abandoned(uint64_t ticket) {
   const auto polled = polled_.find(ticket);
   if (polled == polled_.end()) return;
   const auto [begin, end] = polls_.equal_range(polled->second);
-  const auto at = std::find_if(begin, end, [&](const auto& poll) { return poll.second.ticket == ticket; });
+  const auto at = std::ranges::find_if(begin, end, [&](const auto& poll) { return poll.second.ticket == ticket; });
   if (at != end) polls_.erase(at);
   polled_.erase(polled);
 }
@@ -397,8 +399,8 @@ void TaskApi::on_poll_deadline(uint64_t ticket, HttpResponse& response) {
   if (polled == polled_.end()) return;
   const uint64_t id = polled->second;
   const auto [begin, end] = polls_.equal_range(id);
-  const bool all =
-      std::any_of(begin, end, [&](const auto& poll) { return poll.second.ticket == ticket && poll.second.all; });
+  const bool all = std::ranges::any_of(
+      begin, end, [&](const auto& poll) { return poll.second.ticket == ticket && poll.second.all; });
   on_poll_abandoned(ticket);
   if (all) return answer_list(response);
   JsonWriter json(response.body);

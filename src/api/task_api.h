@@ -28,6 +28,7 @@ struct TaskApiOptions {
   std::optional<TokenFile> token;  ///< none: anybody may ask
   std::string data_dir;            ///< absolute
   int data_root = -1;              ///< the same, open; borrowed
+  bool logs_bounded = false;       ///< --task-log-max-bytes
   std::string version_json;        ///< the answer of GET /version
   std::string build_labels;        ///< of the metric build_info, without the braces
 };

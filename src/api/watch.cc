@@ -55,7 +55,8 @@ class WatchHub::Body final : public BodySource {
  private:
   bool behind() const { return position_ < hub_.log_.revision(); }
 
-  // All tasks, as they are when it is their turn: what changes meanwhile is told once more, behind the list.
+  // All tasks, as they are when it is their turn: what changes meanwhile is told once more, behind the list. Who goes
+  // on behind a part of the list would miss the rest of it: its lines have a revision that is never there any more.
   void list(std::string& out, size_t enough) {
     while (out.size() < enough) {
       const Task* task = hub_.manager_.next_after(listed_);
@@ -65,7 +66,7 @@ class WatchHub::Body final : public BodySource {
         return;
       }
       listed_ = task->sequence;
-      append_event(out, EventType::kAdded, position_, *task);
+      append_event(out, EventType::kAdded, 0, *task);
     }
   }
 

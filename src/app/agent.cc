@@ -65,15 +65,12 @@ Result<void> Agent::build() {
   reactor_->set_before_sleep(*this);
   timer_ = std::make_unique<Timer>(*reactor_, static_cast<TimerHandler&>(*this));
   signals_ = std::make_unique<SignalWatch>(static_cast<SignalHandler&>(*this));
-  is_init_ = sys::self_pid() == 1;
-  if (is_init_) {
-    TRY(signals_->start(*reactor_, {SIGTERM, SIGINT, SIGHUP, SIGCHLD}));
-  } else {
-    TRY(signals_->start(*reactor_, {SIGTERM, SIGINT, SIGHUP}));
-  }
+  TRY(signals_->start(*reactor_, {SIGTERM, SIGINT, SIGHUP}));
+  if (sys::self_pid() == 1) TRY(watch_orphans());
   store_ = TRY(FileStore::open(config_.data_dir, clock_, log_));
 
-  TRY(build_runtimes());
+  const sys::OpenFileLimits limits = sys::raise_open_file_limit();
+  TRY(build_runtimes(limits));
 
   TaskApiOptions api_options;
   api_options.spec.sidecar_mode = config_.sidecar_mode;
@@ -82,6 +79,7 @@ Result<void> Agent::build() {
   for (const NamedVolume& volume : config_.volumes) api_options.spec.volumes.push_back(volume.name);
   api_options.data_dir = config_.data_dir;
   api_options.data_root = store_->root();
+  api_options.logs_bounded = config_.manager.log_max_bytes > 0;
   api_options.version_json = version_json();
   api_options.build_labels = build_labels();
   if (!config_.auth_token_file.empty()) api_options.token = TRY(TokenFile::open(config_.auth_token_file));
@@ -92,18 +90,20 @@ Result<void> Agent::build() {
   HttpServerOptions server_options;
   server_options.max_body_bytes = static_cast<size_t>(config_.max_body_bytes);
   server_options.allowed_uids = config_.allowed_uids;
+  // Half of the descriptors are for tasks, however many clients there are.
+  server_options.max_connections = std::min<uint64_t>(server_options.max_connections, limits.hard / 2);
   server_ = std::make_unique<HttpServer>(*reactor_, *api_, clock_, log_, server_options);
   api_->bind(*manager_, *server_, *reactor_);
   return {};
 }
 
-Result<void> Agent::build_runtimes() {
-  const sys::OpenFileLimits limits = sys::raise_open_file_limit();
+Result<void> Agent::build_runtimes(const sys::OpenFileLimits& limits) {
   ProcessRuntimeOptions runtime_options;
   runtime_options.data_dir = config_.data_dir;
   runtime_options.root = store_->root();
-  runtime_options.trash = store_->trash();
+  runtime_options.trash = &store_->trash();
   runtime_options.limits = {limits.soft, limits.hard};
+  runtime_options.starts_at_once = std::max<size_t>(4, 2 * sys::usable_processors());
   if (config_.sidecar_mode) {
     preflight_ = std::make_unique<Preflight>(config_.main_container_name, TRY(sys::program_of_self()));
     preflight_->report(log_);
@@ -195,7 +195,7 @@ Result<void> Agent::look_for_quiet_ones(std::vector<Recovered>& found) {
   const auto may_wait = [](const Recovered& one) {
     return one.has_run && !one.locked && one.task->spec.process.post_stop != nullptr;
   };
-  if (std::none_of(found.begin(), found.end(), may_wait)) return {};
+  if (std::ranges::none_of(found, may_wait)) return {};
   const std::vector<std::string> marks = TRY(living_marks());
   const std::unordered_set<std::string_view> marked(marks.begin(), marks.end());
   for (Recovered& one : found) one.quiet = may_wait(one) && !marked.contains(one.task->uid.view());
@@ -205,13 +205,14 @@ Result<void> Agent::look_for_quiet_ones(std::vector<Recovered>& found) {
 Result<void> Agent::recover() {
   std::vector<Recovered> found = TRY(store_->scan());
   const size_t count = found.size();
+  const auto ended = std::ranges::count_if(found, [](const Recovered& one) { return one.ended; });
   TRY(look_for_quiet_ones(found));
   manager_->recover(std::move(found));
   TRY(reactor_->turn(false));  // what recovery has queued makes no event
   while (!manager_->settled() && reactor_->running()) TRY(reactor_->turn(true));
   if (!store_->trash_is_empty()) runtime_->empty_trash();
   recovered_ = true;
-  if (count > 0) log_.info("tasks taken up", {{"tasks", count}});
+  if (count > 0) log_.info("tasks taken up", {{"tasks", count}, {"ended", ended}});
   return {};
 }
 
@@ -246,6 +247,7 @@ bool Agent::before_sleep() {
   if (api_->end_turn()) more = true;
   server_->end_turn();
   trim_after_crowd();
+  if (orphan_signals_ == nullptr && processes_->strays_possible()) (void)watch_orphans().ok();
   if (orphans_due_ && reap_orphans()) more = true;
   const bool tasks_done = !stop_tasks_ || !manager_->anything_running();
   if (shutting_down_ && server_->all_closed() && tasks_done) reactor_->stop();
@@ -279,6 +281,15 @@ void Agent::trim_after_crowd() {
   if (crowd_ < kCrowd || now > crowd_ / kShareLeft) return;
   crowd_ = now;
   sys::trim_heap();
+}
+
+// From then on each end of a child costs a look at it.
+Result<void> Agent::watch_orphans() {
+  auto watch = std::make_unique<SignalWatch>(static_cast<SignalHandler&>(*this));
+  TRY(watch->start(*reactor_, {SIGCHLD}));
+  orphan_signals_ = std::move(watch);
+  orphans_due_ = true;
+  return {};
 }
 
 // As process 1 the agent inherits every orphan. Only ends that nobody waits for are taken; one of ours stands in their

@@ -39,12 +39,13 @@ class Agent final : private BeforeSleep,
 
  private:
   Result<void> build();
-  Result<void> build_runtimes();
+  Result<void> build_runtimes(const sys::OpenFileLimits& limits);
   Result<std::vector<sys::Listener>> listen();
   Result<void> look_for_quiet_ones(std::vector<Recovered>& found);
   Result<void> recover();
   Result<void> open_doors(std::vector<sys::Listener> listeners);
   void shut_down(int signal);
+  Result<void> watch_orphans();
   bool reap_orphans();
   void trim_after_crowd();
 
@@ -67,6 +68,7 @@ class Agent final : private BeforeSleep,
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<Timer> timer_;  ///< the manager's next deadline, or the shutdown's
   std::unique_ptr<SignalWatch> signals_;
+  std::unique_ptr<SignalWatch> orphan_signals_;  ///< as process 1, or where a child may be that nobody knows
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<FileStore> store_;
   std::unique_ptr<ConnectionKeeper> keeper_;
@@ -82,7 +84,6 @@ class Agent final : private BeforeSleep,
   Histogram turns_;
   MonoNanos durable_before_ = 0;
   size_t crowd_ = 0;          ///< most tasks and connections since the heap was last trimmed
-  bool is_init_ = false;      ///< process 1: orphans come to us
   bool orphans_due_ = false;  ///< some child has ended
   Result<void> probed_;       ///< whether the disk takes tasks
   MonoNanos probed_at_ = -kSecond * 3'600;

@@ -47,9 +47,11 @@ Result<void> set_number(T& out, std::string_view value, int64_t lowest, int64_t 
 }
 
 Result<void> set_duration(MonoNanos& out, std::string_view value, MonoNanos lowest) {
+  constexpr MonoNanos kLongest = MonoNanos{100} * 365 * 24 * 3'600 * kSecond;  // added to any clock it is no overflow
   const std::optional<int64_t> parsed = parse_duration_ns(value);
   if (!parsed) return invalid("must be a duration, as 500ms or 1h30m");
   if (*parsed < lowest) return invalid("is too short");
+  if (*parsed > kLongest) return invalid("is longer than 100 years");
   out = *parsed;
   return {};
 }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <vector>
 
 #include "sys/fs.h"
@@ -39,23 +40,31 @@ void StderrSink::write(LogLevel level, std::string_view line) {
   sys::write_now(STDERR_FILENO, marked);
 }
 
+namespace {
+
+/// It may be a symbolic link.
+Result<Fd> open_folder(const std::string& path) { return sys::open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY); }
+
+}  // namespace
+
 FileSink::FileSink(LogFileOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
 
 Result<void> FileSink::open() {
   TRY(sys::make_dirs(options_.dir));
-  const Fd dir = TRY(sys::open_dir_at(AT_FDCWD, options_.dir));
+  const Fd dir = TRY(open_folder(options_.dir));
   file_ = TRY(sys::open_at(dir.get(), kLogName, O_WRONLY | O_CREAT | O_APPEND, 0640));
   size_ = TRY(sys::file_size(file_.get()));
   return {};
 }
 
 Result<void> FileSink::rotate() {
-  const Fd dir = TRY(sys::open_dir_at(AT_FDCWD, options_.dir));
+  const Fd dir = TRY(open_folder(options_.dir));
   std::string name(kBackupPrefix);
   append_rfc3339(name, clock_.wall());
   std::string target = name + ".log";
   for (int i = 1; sys::exists_at(dir.get(), target); ++i) target = name + "." + std::to_string(i) + ".log";
-  TRY(sys::rename_at(dir.get(), kLogName, dir.get(), target));
+  const Result<void> moved = sys::rename_at(dir.get(), kLogName, dir.get(), target);
+  if (!moved && moved.error().code != ENOENT) return moved.error();  // somebody may have removed it
   remove_old(dir.get());
   return open();
 }
@@ -89,6 +98,7 @@ void FileSink::write(LogLevel level, std::string_view line) {
     complained_ = false;
     return;
   }
+  file_.reset();  // the next line tries to open it anew
   if (!complained_)
     fallback_.write(LogLevel::kWarning, "the log file can't be written: " + ready.error().text() + "\n");
   complained_ = true;

@@ -35,6 +35,7 @@ int complain(const Error& error, int status) {
 }
 
 int run_agent(int argc, char** argv) {
+  sys::take_standard_fds();
   sys::keep_heap_small();
   const std::string_view command = argc > 1 && is_offline_command(argv[1]) ? argv[1] : "";
   const int skipped = command.empty() ? 0 : 1;
@@ -80,6 +81,9 @@ void __gnu_cxx::__verbose_terminate_handler() { __builtin_trap(); }
 int main(int argc, char** argv) {
   const std::string_view called = argc > 0 ? argv[0] : "";
   // Without a look for leaks at its end, which a SIGCONT of the agent's would make hang.
+  if (called == te::kZygoteName) {
+    ::_exit(te::run_zygote(argc, argv));
+  }
   if (called == te::kSupervisorName) ::_exit(te::run_supervisor());
   if (called == te::kSweeperName) return te::run_sweeper(argc, argv);
   if (called == te::kUnlinkerName) return te::run_unlinker();

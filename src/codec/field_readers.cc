@@ -60,7 +60,7 @@ Result<void> read_capabilities(JsonValue& list, uint64_t& bits) {
 }
 
 bool one_of(std::string_view name, std::initializer_list<std::string_view> names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
+  return std::ranges::find(names, name) != names.end();
 }
 
 bool has_dots(std::string_view path) {

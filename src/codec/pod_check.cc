@@ -1,6 +1,5 @@
 #include "codec/pod_check.h"
 
-#include <algorithm>
 #include <string>
 #include <unordered_set>
 
@@ -12,24 +11,30 @@ std::string index_text(std::string_view path, size_t index) {
   return std::string(path) + "[" + std::to_string(index) + "]";
 }
 
-Result<void> check_container(const PodSpec& pod, const ContainerSpec& container, const SpecOptions& options,
-                             const std::string& path) {
+using Names = std::unordered_set<std::string_view>;
+
+Error there_twice(const std::string& path, const std::string& name) {
+  return invalid(path + ".name: \"" + name + "\" is there twice");
+}
+
+Result<void> check_container(const PodSpec& pod, const ContainerSpec& container, const Names& volumes,
+                             const SpecOptions& options, const std::string& path) {
   if (container.image.empty()) return invalid(path + ".image: required, and not empty");
   if (!container.working_dir.empty() && !container.working_dir.starts_with('/'))
     return invalid(path + ".workingDir: must be absolute");
+  Names mount_paths;
   for (size_t i = 0; i < container.mounts.size(); ++i) {
     const VolumeMount& mount = container.mounts[i];
-    const auto named = [&](const auto& volume) { return volume.name == mount.volume; };
-    const bool known = std::any_of(pod.volumes.begin(), pod.volumes.end(), named) ||
-                       std::find(options.volumes.begin(), options.volumes.end(), mount.volume) != options.volumes.end();
-    if (!known && !options.any_volume) {
+    if (!volumes.contains(mount.volume) && !options.any_volume) {
       return invalid(index_text(path + ".volumeMounts", i) + ".name: unknown volume \"" + mount.volume +
                      "\": neither the task nor --volume has it");
     }
-    for (size_t other = 0; other < i; ++other) {
-      if (container.mounts[other].mount_path == mount.mount_path)
-        return invalid(index_text(path + ".volumeMounts", i) + ".mountPath: is there twice");
-    }
+    if (!mount_paths.insert(mount.mount_path).second)
+      return invalid(index_text(path + ".volumeMounts", i) + ".mountPath: is there twice");
+  }
+  if (!options.any_volume) {  // of one that was accepted once the run fails
+    if (const auto fits = expand_container(container, nullptr); !fits)
+      return invalid(path + "." + fits.error().context);
   }
   const PodSecurity& security = container.security;
   const bool user = security.run_as_user || pod.security.run_as_user;
@@ -48,7 +53,15 @@ Result<void> check_pod(const PodSpec& pod, const SpecOptions& options, std::stri
   if (pod.containers.empty())
     return invalid(base + (pod.is_template ? ".containers: required, and not empty" : ": required"));
   if (pod.host_pid && pod.share_pid) return invalid(base + ".shareProcessNamespace: can't go with hostPID");
-  std::unordered_set<std::string_view> names;
+  Names volumes;
+  for (size_t i = 0; i < pod.volumes.size(); ++i) {
+    const std::string& name = pod.volumes[i].name;
+    if (volumes.insert(name).second) continue;
+    const std::string path = pod.is_template ? base : std::string(prefix) + "spec";
+    return there_twice(index_text(path + ".volumes", i), name);
+  }
+  for (const std::string& name : options.volumes) volumes.insert(name);
+  Names names;
   for (size_t i = 0; i < pod.size(); ++i) {
     const ContainerSpec& container = pod.container(i);
     const bool init = pod.is_init(i);
@@ -58,8 +71,8 @@ Result<void> check_pod(const PodSpec& pod, const SpecOptions& options, std::stri
                   : index_text(base + ".containers", i - pod.init_containers.size());
     }
     if (!valid_label_name(container.name)) return invalid(path + ".name: required, must be a DNS label");
-    if (!names.insert(container.name).second) return invalid(path + ".name: \"" + container.name + "\" is there twice");
-    TRY(check_container(pod, container, options, path));
+    if (!names.insert(container.name).second) return there_twice(path, container.name);
+    TRY(check_container(pod, container, volumes, options, path));
   }
   return {};
 }

@@ -35,6 +35,9 @@ constexpr size_t kRecordMax = kMiB;
 /// Space for the run.json that says that postStop has begun, without which the hook must not run.
 constexpr std::string_view kPostStopReserve = "run.reserve";
 
+/// The note beside run.json (atomic_file.h) that says when its process was exec'd, if the record does not.
+constexpr const char* kExecedNote = "user.task_executor.execed";
+
 /// What task.json holds: identity and the spec as written.
 struct TaskFile {
   std::string name;
@@ -49,9 +52,12 @@ std::string encode_run(const RunRecord& record);
 /// At most kExitRecordMax bytes, or kExitRecordWithHookMax with cause kPreStart and for containers: texts are cut where
 /// needed.
 std::string encode_exit(const ExitRecord& record);
+std::string encode_execed(const RunRecord& record);
 
 Result<TaskFile> decode_task_file(JsonParser& parser, PaddedText text);
 Result<RunRecord> decode_run(JsonParser& parser, PaddedText text);
+/// What is no time counts as no note.
+void decode_execed(std::string_view note, RunRecord& record);
 Result<ExitRecord> decode_exit(JsonParser& parser, PaddedText text);
 
 }  // namespace te

@@ -108,7 +108,7 @@ Result<void> read_file(JsonParser& parser, PaddedText text, std::string_view kin
   TRY(check_seal({text.data, text.size}));
   bool right_format = false;
   bool right_kind = false;
-  const Result<void> read = parser.parse(text, [&](JsonValue& root) {
+  const Result<void> read = parser.parse(text, kJsonOwnDepth, [&](JsonValue& root) {
     return root.object([&](std::string_view name, JsonValue& value) -> Result<void> {
       if (name == "format") {
         right_format = TRY(value.integer()) == kStateFormat;
@@ -171,6 +171,11 @@ Result<RunRecord> decode_run(JsonParser& parser, PaddedText text) {
   return out;
 }
 
+void decode_execed(std::string_view note, RunRecord& record) {
+  const std::optional<int64_t> at = parse_int(note);
+  if (at && *at > 0) record.execed_at = *at;
+}
+
 Result<ExitRecord> decode_exit(JsonParser& parser, PaddedText text) {
   ExitRecord out;
   bool has_cause = false;
@@ -193,6 +198,10 @@ Result<ExitRecord> decode_exit(JsonParser& parser, PaddedText text) {
     if (name == "startedAt") return read_number(value, out.started_at);
     if (name == "execedAt") return read_number(value, out.execed_at);
     if (name == "finishedAt") return read_number(value, out.finished_at);
+    if (name == "treeGone") {
+      out.tree_gone = TRY(value.boolean());
+      return {};
+    }
     return {};
   }));
   if (!has_cause) return corrupt("a field is missing");

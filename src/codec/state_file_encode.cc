@@ -83,6 +83,7 @@ std::string encode_exit_with(const ExitRecord& record, std::string_view object, 
   json.key("maxRssKiB").number(record.max_rss_kib);
   json.key("spawnedAt").number(record.spawned_at).key("startedAt").number(record.started_at);
   json.key("execedAt").number(record.execed_at).key("finishedAt").number(record.finished_at);
+  if (record.tree_gone) json.key("treeGone").boolean(true);
   if (record.pod) write_pod(json, *record.pod, longest);
   return sealed(std::move(text));
 }
@@ -113,6 +114,8 @@ std::string encode_run(const RunRecord& record) {
   if (record.pod) write_pod(json, *record.pod, kPodTextMax);
   return sealed(std::move(text));
 }
+
+std::string encode_execed(const RunRecord& record) { return std::to_string(record.execed_at); }
 
 std::string encode_exit(const ExitRecord& record) {
   std::string_view object = record.object;

@@ -62,14 +62,8 @@ Result<void> read_volume(JsonValue& value, VolumeSpec& out, FieldWarnings& warni
 Result<void> read_volumes(JsonValue& value, std::vector<VolumeSpec>& out, FieldWarnings& warnings) {
   return value.array([&](JsonValue& one) -> Result<void> {
     const std::string path = one.path();
-    VolumeSpec added;
-    TRY(read_volume(one, added, warnings));
-    if (!valid_label_name(added.name)) return invalid(path + ".name: must be a DNS label");
-    for (const VolumeSpec& other : out) {
-      if (other.name == added.name) return invalid(path + ".name: \"" + added.name + "\" is there twice");
-    }
-    out.push_back(std::move(added));
-    return {};
+    TRY(read_volume(one, out.emplace_back(), warnings));
+    return valid_label_name(out.back().name) ? Result<void>() : invalid(path + ".name: must be a DNS label");
   });
 }
 

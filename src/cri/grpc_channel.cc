@@ -115,8 +115,7 @@ void GrpcChannel::on_link_closed(Link& link, std::string_view why) {
     bury(std::move(current_));
     wait_and_retry(why);
   } else {
-    const auto at =
-        std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &link; });
+    const auto at = std::ranges::find_if(draining_, [&](const auto& one) { return one.get() == &link; });
     if (at != draining_.end()) {
       bury(std::move(*at));
       draining_.erase(at);
@@ -149,7 +148,7 @@ void GrpcChannel::retire_current(std::string_view why) {
 
 void GrpcChannel::close_if_drained(Link& link) {
   if (link.open_streams() != 0) return;
-  const auto at = std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &link; });
+  const auto at = std::ranges::find_if(draining_, [&](const auto& one) { return one.get() == &link; });
   if (at == draining_.end()) return;
   (*at)->close();
   bury(std::move(*at));

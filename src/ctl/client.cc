@@ -71,12 +71,14 @@ Result<void> Exchange::advance(std::string& body) {
   return response_.feed({piece.data(), static_cast<size_t>(size)}, body);
 }
 
-Result<Answer> ask(const Server& server, std::string_view method, std::string_view target, std::string_view body) {
+Result<Answer> ask(const Server& server, std::string_view method, std::string_view target, std::string_view body,
+                   int interrupts) {
   Exchange exchange = TRY(Exchange::open(server, method, target, body));
   Answer answer;
   while (!exchange.response().done()) {
-    sys::Awaited awaited{exchange.fd(), exchange.wants_write()};
-    TRY(sys::wait_ready({&awaited, 1}, kNever));
+    std::array<sys::Awaited, 2> awaited = {{{exchange.fd(), exchange.wants_write()}, {interrupts, false}}};
+    TRY(sys::wait_ready(awaited, kNever));
+    if (awaited[1].ready) return Error{ErrorKind::kSystem, EINTR, "waiting for the agent"};
     TRY(exchange.advance(answer.body));
   }
   answer.status = exchange.response().status();

@@ -47,8 +47,14 @@ struct Answer {
   bool ok() const { return status >= 200 && status < 300; }
 };
 
-/// The whole answer. Warnings of the agent go to standard error.
-Result<Answer> ask(const Server& server, std::string_view method, std::string_view target, std::string_view body = {});
+/// How long an agent that does not answer is asked again by who knows that it was there: it may be replaced just now.
+constexpr MonoNanos kReplacePatience = 30 * kSecond;
+constexpr MonoNanos kRetryInterval = 100 * kMillisecond;
+
+/// The whole answer. Warnings of the agent go to standard error. EINTR: `interrupts` can be read (-1: nothing ends the
+/// wait).
+Result<Answer> ask(const Server& server, std::string_view method, std::string_view target, std::string_view body = {},
+                   int interrupts = -1);
 
 /// Appends `text` percent-encoded, as a part of a path or a value of a query.
 void append_escaped(std::string& out, std::string_view text);

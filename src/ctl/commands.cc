@@ -123,7 +123,7 @@ int watch(const Options& options) {
       std::string type;
       TaskRow row;
       JsonParser parser;
-      const Result<void> read = parser.parse({line.data(), size}, [&](JsonValue& root) {
+      const Result<void> read = parser.parse({line.data(), size}, kJsonOwnDepth, [&](JsonValue& root) {
         return root.object([&](std::string_view name, JsonValue& value) -> Result<void> {
           if (name == "type") type = TRY(value.string());
           if (name == "object") row = TRY(read_row(value));
@@ -151,27 +151,65 @@ int watch(const Options& options) {
   return failed ? kFailed : status;
 }
 
+bool all_ended(const std::string& json) {
+  const Result<std::vector<TaskRow>> rows = read_rows(json);
+  return !rows || std::ranges::all_of(*rows, &TaskRow::ended);
+}
+
+/// "wait=terminated&timeout=5000ms", with what is left until then.
+std::string wait_parameters(std::string_view condition, MonoNanos deadline) {
+  std::string text("?wait=");
+  text += condition;
+  if (deadline == kNever) return text;
+  text += "&timeout=";
+  append_int(text, std::max<MonoNanos>(deadline - sys::mono_now(), kMillisecond) / kMillisecond);
+  return text += "ms";
+}
+
+/// What is behind `path` when all of it has ended, or the time is over; appended to a list. An agent that is being
+/// replaced answers too early, or not at all for a while.
+int await_end(const Options& options, const std::string& path, std::string_view condition, MonoNanos deadline,
+              std::string& out) {
+  std::string found;
+  const auto keep = [&](const Answer& answer) {
+    found = answer.body;
+    return 0;
+  };
+  // A look first, so that a wrong name or address is told at once.
+  if (const int status = with_answer(options, "GET", path, {}, keep); status != 0) return status;
+  MonoNanos answered_at = sys::mono_now();
+  while (!all_ended(found) && sys::mono_now() < deadline) {
+    const Result<Server> server = server_of(options);
+    const Result<Answer> answer =
+        server ? ask(*server, "GET", path + wait_parameters(condition, deadline)) : Result<Answer>(server.error());
+    const bool unwell = !answer || answer->status == 503 || answer->status == 507;
+    const MonoNanos now = sys::mono_now();
+    if (!unwell && !answer->ok()) return fail(*answer);
+    if (unwell && now - answered_at > kReplacePatience) return answer ? fail(*answer) : fail(answer.error());
+    if (!unwell) answered_at = now;
+    if (!unwell) found = answer->body;
+    if (unwell || !all_ended(found)) (void)sys::wait_ready({}, std::min(deadline, now + kRetryInterval)).ok();
+  }
+  out.append(out.empty() ? "" : ",").append(found);
+  return 0;
+}
+
 // With one task the exit status is the task's own, as wait(1) of a shell has it.
 int wait(const Options& options) {
   const auto own = [](int status) { return status == kNotFound ? kNotFound : kOwnFailure; };
   std::string all;
-  const auto keep = [&](const Answer& answer) {
-    all.append(all.empty() ? "" : ",").append(answer.body);
-    return 0;
-  };
   const bool whole_list = options.words.empty();
   if (whole_list != options.all) {
     complain("name the tasks, or say --all");
     return kUsage;
   }
+  const MonoNanos deadline = options.timeout ? sys::mono_now() + *options.timeout : kNever;
   if (whole_list) {
-    const std::string target = "/tasks?wait=all-terminated" + timeout_parameter(options, '&');
-    const int status = with_answer(options, "GET", target, {}, keep);
+    const int status = await_end(options, "/tasks", "all-terminated", deadline, all);
     if (status != 0) return own(status);
   }
   for (const std::string& name : options.words) {
-    const std::string target = task_path(name, "?wait=terminated" + timeout_parameter(options, '&'));
-    const int status = with_answer(options, "GET", target, {}, keep);
+    const int status = await_end(options, task_path(name), "terminated", deadline, all);
     if (status != 0) return own(status);
   }
   const std::string json = whole_list ? all : "[" + all + "]";
@@ -384,6 +422,7 @@ bool is_server_flag(std::string_view word) {
 std::span<const Command> commands() { return kCommands; }
 
 int run_taskctl(int argc, const char* const* argv) {
+  sys::take_standard_fds();
   const std::span<const char* const> words(argv, static_cast<size_t>(argc));
   if (words.size() < 2) {
     (void)sys::write_all(2, help_text()).ok();

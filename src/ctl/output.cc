@@ -62,12 +62,16 @@ Result<void> read_pod(JsonValue& status, TaskRow& row) {
 
 }  // namespace
 
-bool print(std::string_view text) { return sys::write_all(kStdout, text).ok(); }
-
 void complain(std::string_view text) {
   std::string line("taskctl: ");
   line.append(text).append("\n");
   (void)sys::write_all(kStderr, line).ok();
+}
+
+bool print(std::string_view text) {
+  const Result<void> written = sys::write_all(kStdout, text);
+  if (!written && written.error().code != EPIPE) complain("standard output: " + written.error().text());
+  return written.ok();
 }
 
 std::string Table::text() const {
@@ -129,7 +133,7 @@ Result<std::vector<TaskRow>> read_rows(std::string json) {
   json.append(kJsonPadding, '\0');
   std::vector<TaskRow> rows;
   JsonParser parser;
-  TRY(parser.parse({json.data(), size}, [&](JsonValue& root) -> Result<void> {
+  TRY(parser.parse({json.data(), size}, kJsonOwnDepth, [&](JsonValue& root) -> Result<void> {
     const auto one = [&](JsonValue& task) -> Result<void> {
       rows.push_back(TRY(read_row(task)));
       return {};

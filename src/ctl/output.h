@@ -12,7 +12,7 @@
 
 namespace te::ctl {
 
-/// To standard output. False: nobody reads it any more.
+/// To standard output. False: nobody reads it any more, or it could not be written, which is complained of.
 bool print(std::string_view text);
 /// A line on standard error, "taskctl: " before it.
 void complain(std::string_view text);

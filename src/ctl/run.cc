@@ -20,9 +20,6 @@ namespace te::ctl {
 
 namespace {
 
-constexpr MonoNanos kRetryInterval = 100 * kMillisecond;
-constexpr MonoNanos kPatience = 30 * kSecond;  ///< with an agent that does not answer
-
 std::string made_up_name() {
   constexpr size_t kDigits = 8;
   std::string name("run-");
@@ -69,6 +66,11 @@ struct Part {
   int status() const { return exchange ? exchange->response().status() : 0; }
 };
 
+bool still_runs(const std::string& json) {
+  const Result<std::vector<TaskRow>> rows = read_rows(json);
+  return rows && rows->size() == 1 && !rows->front().ended();
+}
+
 class Run {
  public:
   Run(const Server& server, std::string name) : server_(server), name_(std::move(name)) {
@@ -80,7 +82,8 @@ class Run {
   }
 
   int follow(int signals);
-  void stop();
+  /// A signal ends the wait for the agent's answer.
+  void stop(int signals);
 
  private:
   Result<void> move(Part& part);
@@ -99,7 +102,7 @@ Result<void> Run::broke(Part& part, const Error& error) {
   part.exchange.reset();
   part.broken_since = std::min(part.broken_since, now);
   part.retry_at = now + kRetryInterval;
-  if (now - part.broken_since > kPatience) return error;
+  if (now - part.broken_since > kReplacePatience) return error;
   return {};
 }
 
@@ -125,7 +128,12 @@ Result<void> Run::move(Part& part) {
   }
   if (!moved) return broke(part, moved.error());
   part.done = response.done();
-  if (!part.done || good) return {};
+  if (!part.done) return {};
+  if (good && part.out < 0 && still_runs(part.body)) {  // an agent that is stopped answers its polls
+    part.done = false;
+    return broke(part, {});
+  }
+  if (good) return {};
   Error error{ErrorKind::kInvalid, 0, error_message(part.body)};
   const int status = response.status();
   if (status == 503 || status == 507) {  // no descriptor, no connection left: later perhaps
@@ -137,8 +145,8 @@ Result<void> Run::move(Part& part) {
   return error;
 }
 
-void Run::stop() {
-  const Result<Answer> answer = ask(server_, "DELETE", task_path(name_));
+void Run::stop(int signals) {
+  const Result<Answer> answer = ask(server_, "DELETE", task_path(name_), {}, signals);
   if (!answer) complain("the task " + name_ + " can't be stopped: " + answer.error().text());
 }
 
@@ -169,7 +177,7 @@ int Run::follow(int signals) {
     for (size_t i = 1; i < waiting.size(); ++i) {
       if (!awaited[i].ready) continue;
       if (const Result<void> moved = move(*waiting[i]); !moved) {
-        stop();  // nobody reads the output, or the agent has gone
+        stop(signals);  // nobody reads the output, or the agent has gone
         (void)fail(moved.error());
         return kOwnFailure;
       }
@@ -177,7 +185,7 @@ int Run::follow(int signals) {
     if (const int signal = sys::next_signal(signals)) {
       if (stopped_by_ != 0) return 128 + signal;
       stopped_by_ = signal;
-      stop();
+      stop(signals);
     }
   }
 }
@@ -213,10 +221,17 @@ int run_task(const Options& options) {
   // From before the task is there: whoever interrupts stops it.
   const Result<Fd> signals = sys::catch_signals({SIGINT, SIGTERM, SIGHUP});
   sys::ignore_broken_pipes();
-  const Result<Answer> created = ask(*server, "POST", "/tasks", task_json(options, name));
-  if (!signals || !created || !created->ok()) {
-    (void)(!signals ? fail(signals.error()) : !created ? fail(created.error()) : fail(*created));
+  if (!signals) {
+    (void)fail(signals.error());
     return kOwnFailure;
+  }
+  const Result<Answer> created = ask(*server, "POST", "/tasks", task_json(options, name), signals->get());
+  if (!created || !created->ok()) {
+    (void)(!created ? fail(created.error()) : fail(*created));
+    const int signal = sys::next_signal(signals->get());
+    if (signal == 0) return kOwnFailure;
+    complain("whether there is a task " + name + " now is not known");
+    return 128 + signal;
   }
   if (created->status != 201) {  // what it said and how it ended would pass for this run's
     complain("the task " + name + " is there already");
@@ -225,7 +240,7 @@ int run_task(const Options& options) {
   if (options.detach) return print(name + "\n") ? 0 : kOwnFailure;
   Run run(*server, name);
   const int status = run.follow(signals->get());
-  if (options.remove) run.stop();
+  if (options.remove) run.stop(signals->get());
   return status;
 }
 

@@ -37,12 +37,4 @@ int fail(const Answer& answer) {
   return answer.status == 404 ? kNotFound : kFailed;
 }
 
-std::string timeout_parameter(const Options& options, char separator) {
-  if (!options.timeout) return {};
-  std::string text(1, separator);
-  text += "timeout=";
-  append_int(text, *options.timeout / kMillisecond);
-  return text.append("ms");
-}
-
 }  // namespace te::ctl

@@ -19,7 +19,4 @@ std::string task_path(std::string_view name, std::string_view rest = {});
 int fail(const Error& error);
 int fail(const Answer& answer);
 
-/// The parameter "timeout=30s" of a wait, `separator` before it; empty without a time.
-std::string timeout_parameter(const Options& options, char separator);
-
 }  // namespace te::ctl

@@ -67,7 +67,7 @@ void ConnectionKeeper::drop() {
 }
 
 bool ConnectionKeeper::awaits(int32_t pid) const {
-  return std::any_of(children_.begin(), children_.end(), [&](const auto& child) { return child->pid() == pid; });
+  return std::ranges::any_of(children_, [&](const auto& child) { return child->pid() == pid; });
 }
 
 void ConnectionKeeper::on_child_end(Child& child, const std::optional<sys::ChildEnd>&) {

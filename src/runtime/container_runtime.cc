@@ -7,7 +7,7 @@ namespace te {
 namespace {
 
 constexpr MonoNanos kKeepConnection = 10 * kSecond;
-constexpr MonoNanos kLatePeriod = 300 * kSecond;  ///< no call of an earlier agent is answered later
+constexpr MonoNanos kLatePeriod = 300 * kSecond;  ///< no call that nobody waits for any more is answered later
 constexpr MonoNanos kLateTick = 10 * kSecond;
 
 }  // namespace
@@ -63,10 +63,9 @@ Result<bool> ContainerRuntime::adopt(const Task& task) {
                                        static_cast<PodHost&>(*this), store_, clock_, log_);
   PodRun& added = *made;
   runs_[task.sequence] = std::move(made);
-  if (task.end == nullptr && added.record().sandbox_id.empty()) {
-    late_until_ = clock_.mono() + kLatePeriod;  // its RunPodSandbox may be under way
-    wake_at(next_late_ = clock_.mono() + kLateTick);
-  }
+  const auto begun = [](const ContainerRecord& one) { return one.begun; };
+  // Its RunPodSandbox or CreateContainer may be under way.
+  if (task.end == nullptr && !std::ranges::all_of(added.record().containers, begun)) expect_late_ones();
   if (readable || task.end != nullptr) {
     added.adopt(task.end != nullptr);
   } else {
@@ -85,7 +84,7 @@ Result<void> ContainerRuntime::take_step(const Task& task) {
 }
 
 bool ContainerRuntime::busy() const {
-  return std::any_of(runs_.begin(), runs_.end(), [](const auto& run) { return run.second->busy(); });
+  return std::ranges::any_of(runs_, [](const auto& run) { return run.second->busy(); });
 }
 
 void ContainerRuntime::on_run_step_due(PodRun& run) { events_->on_step_due(run.id()); }
@@ -100,6 +99,13 @@ void ContainerRuntime::on_run_gone(PodRun& run) {
   idle_since_ = clock_.mono();
   wake_at(idle_since_);
   events_->on_supervisor_end(id, true);
+}
+
+void ContainerRuntime::expect_late_ones() {
+  const MonoNanos now = clock_.mono();
+  if (late_until_ == 0) next_late_ = now + kLateTick;
+  late_until_ = now + kLatePeriod;
+  wake_at(next_late_);
 }
 
 void ContainerRuntime::wake_at(MonoNanos when) { next_ = std::min(next_, when); }
@@ -126,6 +132,7 @@ void ContainerRuntime::tick() {
   poll_call_.reset();
   orphan_call_.reset();
   events_call_.reset();
+  orphans_due_ = true;
   client_ = nullptr;
   connector_.release();
 }
@@ -137,6 +144,11 @@ void ContainerRuntime::poll() {
   if (due == kNever || poll_call_.waiting()) return;
   due = std::max(due, not_before_);
   if (clock_.mono() < due) return wake_at(due);
+  list();
+}
+
+void ContainerRuntime::list() {
+  if (poll_call_.waiting()) return;
   cri::ListContainersRequest request;
   request.labels = {{std::string(kOwnerLabel), settings_.owner}};
   polled_at_ = clock_.mono();
@@ -195,12 +207,13 @@ void ContainerRuntime::on_events_end(const cri::Failure& failure) {
 // Of a task whose directory somebody has taken away, or put into quarantine.
 void ContainerRuntime::look_for_orphans() {
   if (!orphans_due_ || orphan_call_.waiting()) return;
+  list();  // a container may outlive its sandbox
   cri::ListPodSandboxRequest request;
   request.labels = {{std::string(kOwnerLabel), settings_.owner}};
   orphan_call_ = client().list_pod_sandbox(request, *this);
 }
 
-// A sandbox that appears when its task has already been deleted.
+// A sandbox or container that appears when its task has already been deleted.
 void ContainerRuntime::look_for_late_ones() {
   if (late_until_ == 0) return;
   const MonoNanos now = clock_.mono();

@@ -73,6 +73,7 @@ class ContainerRuntime final : public Runtime,
   void on_run_changed(PodRun& run) override;
   void on_run_recorded(PodRun& run) override;
   void on_run_gone(PodRun& run) override;
+  void expect_late_ones() override;
   void wake_at(MonoNanos when) override;
   void on_clean(PodCleaner& cleaner) override;
   void on_clean_trouble(PodCleaner& cleaner, std::string_view why) override;
@@ -84,6 +85,7 @@ class ContainerRuntime final : public Runtime,
   PodRun* find(const Task& task);
   std::vector<uint64_t> ids() const;
   void poll();
+  void list();
   void look_for_orphans();
   void look_for_late_ones();
   Uids known_uids() const;
@@ -105,8 +107,8 @@ class ContainerRuntime final : public Runtime,
   cri::Call orphan_call_;
   cri::Call events_call_;
   bool events_unsupported_ = false;
-  bool orphans_due_ = true;   ///< once for each agent
-  MonoNanos late_until_ = 0;  ///< what an earlier agent asked for may still appear; 0: nothing
+  bool orphans_due_ = true;   ///< with the next connection
+  MonoNanos late_until_ = 0;  ///< what was asked for may still appear; 0: nothing
   MonoNanos next_late_ = 0;
   MonoNanos polled_at_ = 0;
   MonoNanos not_before_ = 0;

@@ -83,7 +83,7 @@ void TargetEntry::collect_environment(std::vector<const char*>& out) const {
   std::vector<const char*> own;
   plan_.collect(plan_.header().own_env, own);
   const auto replaced = [&](std::string_view name) {
-    return std::any_of(own.begin(), own.end(), [&](const char* entry) { return env_name(entry) == name; });
+    return std::ranges::any_of(own, [&](const char* entry) { return env_name(entry) == name; });
   };
   std::string_view rest = found_.environment;
   while (!rest.empty()) {

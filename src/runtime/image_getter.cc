@@ -91,6 +91,13 @@ void ImageGetter::on_reply(cri::CallId, cri::Outcome<cri::ImageStatusResponse>& 
   if (container_->pull_policy == PullPolicy::kNeverPull) {
     return fail("ErrImageNeverPull: image \"" + container_->image + "\" is not there, and its pull policy is Never");
   }
+  if (std::exchange(pulled_, false)) {  // no reason to pull it over and over
+    ++failures_;
+    cri::Failure& failure = pull_failure_.emplace();
+    failure.verdict = cri::Verdict::kBackOff;
+    failure.method = cri::Method::kPullImage;
+    failure.status.message = "the image is not there after it";
+  }
   if (pull_failure_) {  // there is no older one either
     const cri::Failure failure = *std::exchange(pull_failure_, std::nullopt);
     if (hopeless(failure.verdict)) return fail(cut_text("ErrImagePull: " + failure.text()));

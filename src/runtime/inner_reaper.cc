@@ -15,9 +15,10 @@ namespace te {
 namespace {
 
 template <class Message>
-bool tell(const Fd& report, const Message& message) {
-  const Result<int64_t> sent = sys::send(report.get(), {reinterpret_cast<const char*>(&message), sizeof message});
-  return sent.ok() && *sent == static_cast<int64_t>(sizeof message);
+Result<void> tell(const Fd& report, const Message& message) {
+  const int64_t sent = TRY(sys::send(report.get(), {reinterpret_cast<const char*>(&message), sizeof message}));
+  if (sent != static_cast<int64_t>(sizeof message)) return Error{ErrorKind::kSystem, EAGAIN, "send"};
+  return {};
 }
 
 constexpr MonoNanos kTellInterval = 50 * kMillisecond;  ///< the end could not be told: try again
@@ -25,16 +26,21 @@ constexpr MonoNanos kTellInterval = 50 * kMillisecond;  ///< the end could not b
 [[noreturn]] void reap_until_empty(const Fd& report, int32_t task) {
   std::optional<sys::ChildEnd> untold;
   for (;;) {
-    if (untold && tell(report, *untold)) untold.reset();
+    if (untold) {
+      const Result<void> told = tell(report, *untold);
+      if (told || told.error().code == EPIPE) untold.reset();  // of a hook: main may have followed by now
+    }
     const Result<std::optional<sys::ChildEnd>> child = sys::reap_any();
     if (child && *child) {
-      if ((*child)->pid == task) untold = **child;
+      if ((*child)->pid != task) continue;
+      untold = **child;
+      task = 0;  // the number may be given out again
     } else if (untold) {
-      sys::wait_supervisor_signal(sys::mono_now() + kTellInterval, false);
+      sys::wait_supervisor_signal(sys::mono_now() + kTellInterval);
     } else if (!child) {
       sys::end_process(child.error().code == ECHILD ? 0 : 1);
     } else {
-      sys::wait_supervisor_signal(kNever, true);
+      sys::wait_supervisor_signal(kNever);
     }
   }
 }

@@ -31,11 +31,6 @@ constexpr std::array<LogNames, 3> kLogNames = {
 
 constexpr int64_t kMostSeconds = 366LL * 24 * 3'600;
 
-bool has_ended(int32_t child) {
-  const std::optional<sys::ProcStat> stat = sys::read_stat(child);
-  return !stat || stat->dead();
-}
-
 LogNames log_names(RunPhase phase) { return kLogNames[static_cast<size_t>(phase)]; }
 
 template <class Message>
@@ -121,8 +116,9 @@ Result<int64_t> Launch::hear(const Fd& socket, char* to, size_t size) {
   constexpr int kPause = 50;  // milliseconds, the longest that a wish to stop waits here
   while (!sys::readable_within(socket.get(), kPause)) {
     // Killed before it could tell of the sibling that it has made, which holds the socket open: nothing will come.
-    if (inner_ == 0 && has_ended(child_) && !sys::readable_within(socket.get(), 0)) return int64_t{0};
+    if (inner_ == 0 && sys::child_has_ended(child_) && !sys::readable_within(socket.get(), 0)) return int64_t{0};
     if (give_up_at_ == kNever ? !sys::stop_pending() : sys::mono_now() < give_up_at_) continue;
+    if (sys::readable_within(socket.get(), 0)) break;  // we may have been kept from the processor
     sys::kill_child(inner_ != 0 ? inner_ : child_);
     stopped_ = true;
   }
@@ -140,14 +136,19 @@ StartFailure Launch::await_entry() {
   HeldMessage held;
   if (!hear_message(held)) held = {StartStage::kNamespaces, EIO, 0};
   if (held.stage == StartStage::kNone && held.inner != 0) {
+    sys::kill_child(child_);  // it has done its part, and is about to end if nobody stops it
     sys::wait_child(child_);
     inner_ = held.inner;
     send_or_hang_up(report_, "g");
     if (!hear_message(held)) held = {StartStage::kNamespaces, EIO, 0};
     child_ = sys::only_child(inner_);
     Result<Fd> pidfd = sys::open_pidfd(child_);
+    const int error = pidfd ? 0 : child_ != 0 ? pidfd.error().code : ESRCH;
     if (pidfd) pidfd_ = std::move(pidfd).value();
-    if (held.stage == StartStage::kNone && !pidfd_.valid()) held = {StartStage::kFork, ESRCH, 0};
+    if (held.stage == StartStage::kNone && !pidfd_.valid()) {
+      const StartFailure early = early_end(error);
+      held = {early.stage, early.error, 0};
+    }
     if (held.stage == StartStage::kNone && sys::signal_when_readable(report_.get())) return {};
   }
   if (held.stage == StartStage::kNone && inner_ == 0) {
@@ -159,6 +160,13 @@ StartFailure Launch::await_entry() {
   return {held.stage, held.error};
 }
 
+// It was gone before it could be looked for: it has said why, if it was not killed.
+StartFailure Launch::early_end(int error) const {
+  StartFailure failure;
+  const bool told = sys::readable_within(channel_.get(), 0) && receive_message(channel_, failure);
+  return told ? failure : StartFailure{StartStage::kFork, error};
+}
+
 StartFailure Launch::release() {
   StartFailure failure;
   // A child that has gone before its release: then the byte finds no reader, and its failure, if it was not killed, is
@@ -167,13 +175,19 @@ StartFailure Launch::release() {
   if (!sent) sys::shutdown_write(channel_.get());
   const Result<int64_t> size = hear(channel_, reinterpret_cast<char*>(&failure), sizeof failure);
   channel_.reset();
-  if (sent && size && *size == 0 && !stopped_) return {};
+  if (sent && size && *size == 0 && (!stopped_ || was_execed())) return {};
   if (!size || *size != static_cast<int64_t>(sizeof failure)) {
     failure = {StartStage::kExec, stopped_ ? EINTR : EIO};
     if (!sent && sent.error().code != EPIPE) failure.error = sent.error().code;
   }
   abandon();
   return failure;
+}
+
+/// What was killed in the last moment before its exec has never run; just after it, it has an end like any other.
+bool Launch::was_execed() const {
+  const std::optional<sys::ProcStat> stat = sys::read_stat(child_);
+  return stat && stat->execed;
 }
 
 void Launch::abandon() {

@@ -58,6 +58,8 @@ class Launch {
   StartFailure take_credentials(const TargetEntry* target);
   StartFailure die_with_supervisor() const;
   StartFailure await_entry();
+  StartFailure early_end(int error) const;
+  bool was_execed() const;
   Result<int64_t> hear(const Fd& socket, char* to, size_t size);
   template <class Message>
   bool hear_message(Message& message);

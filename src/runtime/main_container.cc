@@ -55,7 +55,7 @@ Result<MainContainer> hold(const ProcessId& id, std::string_view name, const sys
   if (!out.pidfd.valid()) return gone();
   std::array<char, 32> path;
   out.proc = TRY(sys::open_at(AT_FDCWD, proc_path(path, id.pid), O_RDONLY | O_DIRECTORY));
-  const std::string_view environment = TRY(sys::read_environment(out.proc.get(), out.environment));
+  const std::string_view environment = TRY(sys::await_environment(out.proc.get(), id.pid, out.environment));
   out.environment.resize(environment.size());
   const Result<sys::ProgramFile> program = sys::program_of(out.proc.get());
   const bool ours = program.ok() && *program == own;

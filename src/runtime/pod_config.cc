@@ -130,18 +130,18 @@ cri::SandboxConfig sandbox_config(const PodSpec& pod, const PodIdentity& identit
   return out;
 }
 
-cri::ContainerConfig container_config(const PodSpec& pod, size_t index, const PodIdentity& identity,
-                                      std::string_view image) {
+Result<void> container_config(const PodSpec& pod, size_t index, const PodIdentity& identity, std::string_view image,
+                              cri::ContainerConfig& out) {
   const ContainerSpec& from = pod.container(index);
-  cri::ContainerConfig out;
   out.name = from.name;
   out.attempt = identity.attempt;
   out.image = image;
   out.user_specified_image = from.image;
-  const std::vector<EnvEntry> env = expand_environment(from.env);
-  for (const std::string& one : from.command) out.command.push_back(expand_variables(one, env));
-  for (const std::string& one : from.args) out.args.push_back(expand_variables(one, env));
-  for (const EnvEntry& one : env) out.envs.push_back({one.name, one.value});
+  Expansion expanded;
+  TRY(expand_container(from, &expanded));
+  out.command = std::move(expanded.command);
+  out.args = std::move(expanded.args);
+  for (EnvEntry& one : expanded.env) out.envs.push_back({std::move(one.name), std::move(one.value)});
   out.working_dir = from.working_dir;
   out.labels = labels_of(identity);
   out.labels.push_back({std::string(kContainerLabel), from.name});
@@ -149,7 +149,7 @@ cri::ContainerConfig container_config(const PodSpec& pod, size_t index, const Po
   out.tty = from.tty;
   out.resources = resources_of(from.resources);
   out.security = security_of(pod, from, pod.host_network.value_or(identity.host_network));
-  return out;
+  return {};
 }
 
 std::string refuse_root(const PodSpec& pod, const ContainerSpec& container, std::optional<int64_t> image_uid,

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "cri/container_config.h"
 #include "cri/sandbox.h"
 #include "task/task.h"
@@ -31,9 +32,9 @@ struct PodIdentity {
 
 cri::SandboxConfig sandbox_config(const PodSpec& pod, const PodIdentity& identity);
 /// Command, arguments and environment are expanded; mounts are left to the caller, who looks at the paths. `image` is
-/// the id that the runtime gave it.
-cri::ContainerConfig container_config(const PodSpec& pod, size_t index, const PodIdentity& identity,
-                                      std::string_view image);
+/// the id that the runtime gave it. kInvalid: expands to too much (expand_container()).
+Result<void> container_config(const PodSpec& pod, size_t index, const PodIdentity& identity, std::string_view image,
+                              cri::ContainerConfig& out);
 
 /// Empty, or why runAsNonRoot forbids the container; of the image: its user as ImageStatus told it.
 std::string refuse_root(const PodSpec& pod, const ContainerSpec& container, std::optional<int64_t> image_uid,

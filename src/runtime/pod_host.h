@@ -35,6 +35,8 @@ class PodHost {
   virtual void on_run_recorded(PodRun& run) = 0;
   /// Nothing of it is left in the runtime. It lives on until the end of the turn.
   virtual void on_run_gone(PodRun& run) = 0;
+  /// The runtime may still make what it was asked for, even when the run is gone.
+  virtual void expect_late_ones() = 0;
   /// PodRun::tick() is to be called then, at the latest.
   virtual void wake_at(MonoNanos when) = 0;
 

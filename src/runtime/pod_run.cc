@@ -1,6 +1,7 @@
 #include "runtime/pod_run.h"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace te {
 
@@ -14,6 +15,9 @@ MonoNanos from_micros(WallMicros micros) {
   constexpr WallMicros kMost = kNever / kMicrosecond / 2;
   return std::clamp<WallMicros>(micros, 0, kMost) * kMicrosecond;
 }
+
+/// The task's directory is not there any more: somebody has removed it by hand.
+bool taken_away(const Error& error) { return error.code == ENOENT || error.code == ENOTDIR; }
 
 RunRecord with_pod(RunRecord record) {
   if (!record.pod) record.pod = PodRecord();
@@ -57,13 +61,15 @@ cri::Labels PodRun::labels() const {
   return {{std::string(kOwnerLabel), settings_.owner}, {std::string(kUidLabel), std::string(task_.uid.view())}};
 }
 
+// Runtimes reckon in nanoseconds: a longer one would overflow there, and be none.
+int64_t PodRun::grace() const { return std::min<int64_t>(task_.spec.grace_seconds(), INT32_MAX); }
+
 std::string_view PodRun::reason_to_wait(size_t index) const {
   return index > 0 && !pod().init_containers.empty() ? "PodInitializing" : "ContainerCreating";
 }
 
 bool PodRun::any_begun() const {
-  return std::any_of(record().containers.begin(), record().containers.end(),
-                     [](const ContainerRecord& one) { return one.begun; });
+  return std::ranges::any_of(record().containers, [](const ContainerRecord& one) { return one.begun; });
 }
 
 /// Every container has ended, or an initial one in failure.
@@ -95,7 +101,7 @@ void PodRun::adopt(bool ended) {
   if (!ended) {
     for (size_t i = 0; i < live_.size(); ++i) {
       const ContainerRecord& one = rec().containers[i];
-      live_[i].check = one.begun && !one.ended();
+      live_[i].check = live_[i].start_open = one.begun && !one.ended();
       if (one.stage == ContainerStage::kRunning) live_[i].running_since = next_poll_ = next_stats_ = clock_.mono();
     }
     host_.wake_at(std::min(next_poll_, next_stats_));
@@ -166,8 +172,10 @@ void PodRun::wait_reason(size_t index, std::string_view reason, std::string mess
   publish();
 }
 
-// The wall clock, so that a deadline does not begin anew with the agent.
+// The wall clock, so that a deadline does not begin anew with the agent; and only once, lest a jump of it move the
+// deadline of what runs.
 void PodRun::set_deadline() {
+  if (deadline_ != kNever) return;
   const int64_t seconds = task_.spec.timeout_seconds();
   if (seconds == 0 || record().step == PodStep::kStop) return;
   WallMicros from = run_.spawned_at;
@@ -209,7 +217,7 @@ void PodRun::stop_containers() {
     if (record().containers[i].stage == ContainerStage::kWaiting && !live.may_run) return ask(i);
     if (live.stop.waiting()) continue;
     asked_to_stop_ = true;
-    live.stop = host_.client().stop_container({record().containers[i].id, task_.spec.grace_seconds()}, *this);
+    live.stop = host_.client().stop_container({record().containers[i].id, grace()}, *this);
   }
   if (!all) return;
   if (record().step == PodStep::kStop) {
@@ -220,8 +228,7 @@ void PodRun::stop_containers() {
     removing_ = true;
     return clean();
   }
-  const bool ran_all = std::all_of(record().containers.begin(), record().containers.end(),
-                                   [](const ContainerRecord& one) { return one.ended(); });
+  const bool ran_all = std::ranges::all_of(record().containers, [](const ContainerRecord& one) { return one.ended(); });
   if (ran_all) return end(EndCause::kEnded);
   rec().failure = "the pod was stopped before all of its containers had run";
   end(EndCause::kStartError);
@@ -297,8 +304,14 @@ Result<void> PodRun::take_step() {
     case Due::kNothing: return {};
     case Due::kRun:
       if (Result<void> written = store_.write_run(task_, run_, true); !written) {
-        if (!ending()) return written;
-        go_on_unwritten();
+        if (ending()) {
+          go_on_unwritten();
+        } else if (taken_away(written.error())) {
+          due_ = Due::kNothing;
+          return lose("its directory was taken away"), Result<void>();
+        } else {
+          return written;
+        }
       }
       break;
     case Due::kEnd:
@@ -308,7 +321,7 @@ Result<void> PodRun::take_step() {
       removing_ = true;
       break;
     case Due::kClear:
-      TRY(store_.clear_run(task_));
+      if (Result<void> cleared = store_.clear_run(task_); !cleared && !taken_away(cleared.error())) return cleared;
       gone_ = true;
       break;
   }
@@ -331,8 +344,7 @@ void PodRun::go_on_unwritten() {
 }
 
 void PodRun::clean() {
-  if (!cleaner_)
-    cleaner_.emplace(host_.client(), labels(), task_.spec.grace_seconds(), static_cast<PodCleanerOwner&>(*this));
+  if (!cleaner_) cleaner_.emplace(host_.client(), labels(), grace(), static_cast<PodCleanerOwner&>(*this));
   cleaner_->start();
 }
 

@@ -49,7 +49,8 @@ class PodRun final : private ImageGetterOwner,
                      private cri::Handler<cri::CreateContainerResponse>,
                      private cri::Handler<cri::StartContainerResponse>,
                      private cri::Handler<cri::ContainerStatusResponse>,
-                     private cri::Handler<cri::StopContainerResponse> {
+                     private cri::Handler<cri::StopContainerResponse>,
+                     private cri::Handler<cri::RemoveContainerResponse> {
  public:
   /// `task` must outlive the run. `record`: as run.json has it.
   PodRun(const Task& task, RunRecord record, const PodSettings& settings, PodHost& host, RunStore& store,
@@ -93,8 +94,9 @@ class PodRun final : private ImageGetterOwner,
     bool given_up = false;      ///< will not be started any more
     bool may_run = false;       ///< its state can't be had: to be stopped as if it ran
     bool stopped = false;       ///< a StopContainer was answered well
+    bool start_open = false;    ///< the runtime may be at work on a StartContainer
     MonoNanos running_since = 0;
-    MonoNanos unknown_since = kNever;  ///< the runtime says UNKNOWN
+    MonoNanos unknown_since = kNever;  ///< the runtime says UNKNOWN, or fails to say
     std::optional<GotImage> image;
     bool image_missing = false;  ///< the runtime said so: pull whatever the policy
     std::string start_error;
@@ -105,6 +107,7 @@ class PodRun final : private ImageGetterOwner,
   PodRecord& rec() { return *run_.pod; }
   PodIdentity identity() const;
   cri::Labels labels() const;
+  int64_t grace() const;
 
   void advance();
   void prepare();
@@ -127,7 +130,7 @@ class PodRun final : private ImageGetterOwner,
   std::string_view reason_to_wait(size_t index) const;
   void wait_reason(size_t index, std::string_view reason, std::string message);
   void start_again(size_t index);
-  void unclear(size_t index, std::string_view why);
+  void unclear(size_t index, std::string_view why, bool told);
   void set_running(size_t index, const cri::ContainerStatus& status);
   void set_ended(size_t index, const cri::ContainerStatus& status);
   void set_deadline();
@@ -152,6 +155,7 @@ class PodRun final : private ImageGetterOwner,
   void on_reply(cri::CallId call, cri::Outcome<cri::StartContainerResponse>& outcome) override;
   void on_reply(cri::CallId call, cri::Outcome<cri::ContainerStatusResponse>& outcome) override;
   void on_reply(cri::CallId call, cri::Outcome<cri::StopContainerResponse>& outcome) override;
+  void on_reply(cri::CallId call, cri::Outcome<cri::RemoveContainerResponse>& outcome) override;
 
   const Task& task_;
   const PodSettings& settings_;

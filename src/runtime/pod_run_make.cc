@@ -1,5 +1,6 @@
 // What a PodRun makes in the runtime: images, the sandbox, containers, starts; and how it finds again what it made.
 #include <algorithm>
+#include <cerrno>
 
 #include "runtime/pod_run.h"
 
@@ -8,6 +9,12 @@ namespace te {
 namespace {
 
 constexpr MonoNanos kStartedDelay = 20 * kMillisecond;
+
+/// It passes, where any other error of a mount will stay.
+bool is_shortage(const Error& error) {
+  return error.code == EMFILE || error.code == ENFILE || error.code == ENOMEM || error.code == ENOSPC ||
+         error.code == EDQUOT;
+}
 
 bool hopeless(cri::Verdict verdict) { return verdict == cri::Verdict::kFail || verdict == cri::Verdict::kUnsupported; }
 
@@ -21,11 +28,6 @@ void PodRun::prepare() {
     images_.get(host_.client(), pod().container(i), sandbox_config(pod(), who), live_[i].image_missing);
     return;
   }
-  for (size_t i = 0; i < live_.size(); ++i) {
-    const GotImage& image = *live_[i].image;
-    std::string refusal = refuse_root(pod(), pod().container(i), image.uid, image.username);
-    if (!refusal.empty()) return fail(std::move(refusal));
-  }
   if (!record().sandbox_id.empty()) {
     rec().step = PodStep::kRun;
     return run_next();
@@ -37,8 +39,11 @@ void PodRun::prepare() {
 }
 
 void PodRun::on_image(GotImage image) {
-  live_[image_at_].image = std::move(image);
-  rec().containers[image_at_].image_id = live_[image_at_].image->id;
+  const GotImage& got = live_[image_at_].image.emplace(std::move(image));
+  rec().containers[image_at_].image_id = got.id;
+  // Each time, as what is fetched again may be another one.
+  std::string refusal = refuse_root(pod(), pod().container(image_at_), got.uid, got.username);
+  if (!refusal.empty()) return fail(std::move(refusal));
   wait_reason(image_at_, reason_to_wait(image_at_), {});
   advance();
 }
@@ -100,11 +105,15 @@ void PodRun::make(size_t index) {
   }
   const VolumePlace place{settings_.root, settings_.data_dir, task_.name, &settings_.volumes};
   Result<std::vector<cri::Mount>> mounts = resolve_mounts(pod(), pod().container(index), place);
-  if (!mounts) return fail(mounts.error().text());
+  if (!mounts) {
+    if (is_shortage(mounts.error())) return back_off(settings_.tick, mounts.error().text());
+    return fail(mounts.error().text());
+  }
   cri::CreateContainerRequest request;
   request.pod_sandbox_id = record().sandbox_id;
   request.sandbox_config = sandbox_config(pod(), who);
-  request.config = container_config(pod(), index, who, live.image->id);
+  const Result<void> made = container_config(pod(), index, who, live.image->id, request.config);
+  if (!made) return fail(made.error().text());
   request.config.attempt += create_attempts_;
   request.config.mounts = std::move(*mounts);
   call_ = host_.client().create_container(request, *this);
@@ -131,6 +140,7 @@ void PodRun::not_made(const cri::Failure& failure) {
     case cri::Verdict::kReserved: ++reserved_; [[fallthrough]];
     case cri::Verdict::kLookAgain:
       must_look_ = true;
+      host_.expect_late_ones();
       back_off(kReservedDelay, why);
       break;
     case cri::Verdict::kRetry: back_off(settings_.tick, why); break;
@@ -162,25 +172,29 @@ void PodRun::start(size_t index) {
 
 void PodRun::on_reply(cri::CallId, cri::Outcome<cri::StartContainerResponse>& outcome) {
   call_.reset();
+  Live& live = live_[at_];
   if (outcome.failure) {
     // Whatever it was, the container's status tells more; not CREATED is as good as started.
-    if (hopeless(outcome.failure->verdict)) live_[at_].start_error = cut_text(outcome.failure->text());
+    const cri::Verdict verdict = outcome.failure->verdict;
+    if (hopeless(verdict)) live.start_error = cut_text(outcome.failure->text());
     // Also when an earlier agent's call is still at it: it may take a while until the status shows that.
-    if (!hopeless(outcome.failure->verdict)) {
-      const bool at_work = outcome.failure->verdict == cri::Verdict::kAlreadyStarted;
+    if (!hopeless(verdict)) {
+      const bool at_work = verdict == cri::Verdict::kAlreadyStarted;
+      live.start_open = live.start_open || at_work || verdict == cri::Verdict::kLookAgain;
       not_before_ = clock_.mono() + (at_work ? kStartedDelay : kReservedDelay);
       host_.wake_at(not_before_);
-      live_[at_].check = true;
+      live.check = true;
       return;
     }
   }
+  live.start_open = false;
   ask(at_);
 }
 
 // Written down before anything is removed: from then on it has not been begun, whatever is still there.
 void PodRun::start_again(size_t index) {
   const auto& all = record().containers;
-  if (std::count_if(all.begin(), all.end(), [](const ContainerRecord& one) { return one.begun; }) != 1) {
+  if (std::ranges::count_if(all, [](const ContainerRecord& one) { return one.begun; }) != 1) {
     return lose("its start was cut off");
   }
   ContainerRecord& one = rec().containers[index];

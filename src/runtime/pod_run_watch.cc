@@ -58,7 +58,8 @@ void PodRun::hint(std::string_view container_id) {
 }
 
 bool PodRun::check_next() {
-  for (size_t i = 0; i < live_.size(); ++i) {
+  for (size_t step = 1; step <= live_.size(); ++step) {  // each in turn, lest one without an answer hide the others
+    const size_t i = (at_ + step) % live_.size();
     if (!live_[i].check || record().containers[i].ended()) continue;
     ask(i);
     return true;
@@ -77,11 +78,19 @@ void PodRun::on_reply(cri::CallId, cri::Outcome<cri::ContainerStatusResponse>& o
   Live& live = live_[at_];
   if (outcome.failure) {
     if (outcome.failure->verdict == cri::Verdict::kGone) return lose("its container is gone");
-    return unclear(at_, outcome.failure->text());
+    // That the runtime itself is away or slow says nothing about a container, which runs on meanwhile.
+    const GrpcCode code = outcome.failure->status.code;
+    const bool away = code == GrpcCode::kUnavailable || (code == GrpcCode::kDeadlineExceeded && !ending());
+    return unclear(at_, outcome.failure->text(), !away);
   }
   const cri::ContainerStatus& status = outcome.response.status;
+  if (status.state != cri::ContainerState::kUnknown) live.unknown_since = kNever;
   switch (status.state) {
     case cri::ContainerState::kCreated:
+      if (ending() && live.start_open) {  // a runtime refuses to remove what it is about to start
+        call_ = host_.client().remove_container({status.id}, *this);
+        return;
+      }
       if (ending()) {
         live.given_up = true;
       } else if (!live.start_error.empty()) {
@@ -103,19 +112,27 @@ void PodRun::on_reply(cri::CallId, cri::Outcome<cri::ContainerStatusResponse>& o
       }
       set_ended(at_, status);
       break;
-    case cri::ContainerState::kUnknown:
-      live.unknown_since = std::min(live.unknown_since, clock_.mono());
-      if (!ending() && clock_.mono() - live.unknown_since > kUnknownPatience) {
-        return lose("the runtime does not know its state");
-      }
-      return unclear(at_, "the runtime does not know the container's state");
+    case cri::ContainerState::kUnknown: return unclear(at_, "the runtime does not know the container's state", true);
   }
   advance();
 }
 
-/// Asked again a tick later; what is to end is stopped all the same.
-void PodRun::unclear(size_t index, std::string_view why) {
+void PodRun::on_reply(cri::CallId, cri::Outcome<cri::RemoveContainerResponse>& outcome) {
+  call_.reset();
+  Live& live = live_[at_];
+  live.given_up = !outcome.failure || outcome.failure->verdict == cri::Verdict::kGone;
+  live.check = !live.given_up;
+  if (live.check) return back_off(settings_.tick, outcome.failure->text());
+  advance();
+}
+
+/// Asked again a tick later; what is to end is stopped all the same. `told`: by a runtime that is there, whose patience
+/// ends: all is removed then, by what the runtime lists.
+void PodRun::unclear(size_t index, std::string_view why, bool told) {
   Live& live = live_[index];
+  const MonoNanos now = clock_.mono();
+  live.unknown_since = told ? std::min(live.unknown_since, now) : kNever;
+  if (told && now - live.unknown_since > kUnknownPatience) return lose("the runtime does not know its state");
   live.may_run = ending();
   live.check = !live.may_run;
   if (std::exchange(live.stopped, false)) return not_stopped(index, why);
@@ -125,7 +142,6 @@ void PodRun::unclear(size_t index, std::string_view why) {
 void PodRun::set_running(size_t index, const cri::ContainerStatus& status) {
   ContainerRecord& one = rec().containers[index];
   const MonoNanos now = clock_.mono();
-  live_[index].unknown_since = kNever;
   if (one.stage == ContainerStage::kRunning) return;
   one.stage = ContainerStage::kRunning;
   one.reason.clear();
@@ -136,6 +152,8 @@ void PodRun::set_running(size_t index, const cri::ContainerStatus& status) {
   next_stats_ = now;
   host_.wake_at(now);
   set_deadline();
+  // For the next agent, should the runtime not answer it. No need of a sync: a power loss ends it anyway.
+  (void)store_.write_run(task_, run_, false).ok();
   publish();
 }
 

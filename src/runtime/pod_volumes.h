@@ -32,7 +32,7 @@ constexpr std::string_view kVolumesFolder = "volumes";
 
 /// Makes the folders of the task: logs, and one for each emptyDir. May be repeated.
 Result<void> make_pod_folders(const PodSpec& pod, const VolumePlace& place);
-/// The mounts of one container; makes what is to be made. kInvalid names the volume and says what is wrong.
+/// The mounts of one container; makes what is to be made. An error names the volume and says what is wrong.
 Result<std::vector<cri::Mount>> resolve_mounts(const PodSpec& pod, const ContainerSpec& container,
                                                const VolumePlace& place);
 

@@ -36,10 +36,9 @@ bool ended_well(const std::optional<sys::ChildEnd>& end) {
 }  // namespace
 
 struct ProcessRuntime::Run {
-  Run(uint64_t task, Fd pidfd, int32_t pid, ChildHandler& handler) : id(task), child(std::move(pidfd), pid, handler) {}
-
   uint64_t id;
-  Child child;
+  std::unique_ptr<Child> child;
+  MonoNanos began_at = 0;  ///< 0: it has got to its command's exec, or its end
   int watch_number = kNoWatch;
 };
 
@@ -48,6 +47,7 @@ ProcessRuntime::ProcessRuntime(Reactor& reactor, Log& log, ProcessRuntimeOptions
       log_(log),
       options_(std::move(options)),
       environment_(std::move(environment)),
+      stock_(reactor, spawner_, child_handler()),
       start_timer_(reactor, turn_),
       helper_timer_(reactor, *this),
       sweep_pause_(kHelperRetry),
@@ -65,6 +65,7 @@ Result<void> ProcessRuntime::open(RuntimeEvents& events) {
   }
   self_ = TRY(std::move(self));
   null_ = TRY(sys::open_at(AT_FDCWD, "/dev/null", O_RDWR));
+  stock_.open(self_.get(), null_.get());
   const Result<void> opened = watch_notifier(reactor_, notifier_, notifier_watch_, *this);
   tell_watching(opened ? nullptr : &opened.error());
   return {};
@@ -102,54 +103,98 @@ void ProcessRuntime::unwatch_records(int number) {
 }
 
 // Kept even where it can't be watched: its end is still to be reaped, by whoever adopts it.
-Result<void> ProcessRuntime::hold(const Task& task, Fd pidfd, int32_t pid, int watch_number) {
-  auto run = std::make_unique<Run>(task.sequence, std::move(pidfd), pid, child_handler());
+Result<void> ProcessRuntime::hold(const Task& task, std::unique_ptr<Child> child, int watch_number) {
+  auto run = std::make_unique<Run>();
+  run->id = task.sequence;
+  run->child = std::move(child);
   run->watch_number = watch_number;
-  Child& child = run->child;
+  Child& held = *run->child;
   runs_[task.sequence] = std::move(run);
-  return child.start(reactor_);
+  return held.watched() ? Result<void>() : held.start(reactor_);
+}
+
+void ProcessRuntime::expect_start(const Task&, size_t coming) { stock_.expect(coming); }
+
+// More would only take the processor from those that are further, and from us. One that takes long (a file system that
+// hangs) does not count.
+bool ProcessRuntime::room_to_begin() {
+  if (beginning_.size() < options_.starts_at_once) return true;
+  MonoNanos first = kNever;
+  std::erase_if(beginning_, [&](uint64_t id) {
+    const auto at = runs_.find(id);
+    if (at == runs_.end() || at->second->began_at == 0 || at->second->began_at + options_.start_takes <= reactor_.now())
+      return true;
+    first = std::min(first, at->second->began_at + options_.start_takes);
+    return false;
+  });
+  if (beginning_.size() < options_.starts_at_once) return true;
+  turn_at(first);
+  return false;
+}
+
+void ProcessRuntime::turn_at(MonoNanos when) {
+  if (!start_timer_.armed() || when < start_timer_.deadline()) start_timer_.set(when);
 }
 
 bool ProcessRuntime::can_start(const Task&) {
-  if (spawner_.ready()) return true;
-  if (!start_timer_.armed()) start_timer_.set(reactor_.now() + kStartPause);
+  if (!room_to_begin()) return false;
+  const MonoNanos when = stock_.ready_at();
+  if (when == 0 && (stock_.has_one() || spawner_.ready())) return true;
+  turn_at(when != 0 ? when : reactor_.now() + kStartPause);
   return false;
 }
 
 Result<bool> ProcessRuntime::start(const Task& task, int32_t attempt) {
+  Result<bool> started = start_supervisor(task, attempt);
+  if (started) return started;
+  const int error = started.error().code;
+  if (error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN) stock_.make_room();
+  return started;
+}
+
+Result<bool> ProcessRuntime::start_supervisor(const Task& task, int32_t attempt) {
   const Fd dir = TRY(sys::open_dir_at(options_.root, task.name));
   if (!TRY(sys::try_flock(dir.get())))
     return Error{ErrorKind::kSystem, EWOULDBLOCK, "another supervisor holds the task"};
   const Fd plan =
       TRY(sys::make_memfd("task-plan", encode_plan(task, attempt, environment_, options_.limits, options_.sidecar)));
-  const std::array<const char*, 3> argv = {kSupervisorName, task.name.c_str(), nullptr};
-  const std::array<const char*, 1> envp = {nullptr};
-  const std::array<sys::FdMap, 5> fds = {{{null_.get(), 0},
-                                          {null_.get(), 1},
-                                          {null_.get(), 2},
-                                          {dir.get(), kSupervisorDirFd},
-                                          {plan.get(), kSupervisorPlanFd}}};
   const int watch_number = watch_records(task);  // before the supervisor can write anything
-  Result<sys::Spawned> spawned = spawner_.start({self_.get(), argv.data(), envp.data(), fds});
-  if (!spawned) {
+  Result<std::unique_ptr<Child>> child = new_supervisor(task.name, dir.get(), plan.get());
+  if (!child) {
     unwatch_records(watch_number);
-    return std::move(spawned).error();
+    return std::move(child).error();
   }
   // From here on it lives, whatever else fails: then it is adopted later.
-  const Result<void> held = hold(task, std::move(spawned->pidfd), spawned->pid, watch_number);
+  const Result<void> held = hold(task, std::move(child).value(), watch_number);
+  if (watch_number != kNoWatch) {
+    beginning_.push_back(task.sequence);
+    runs_[task.sequence]->began_at = reactor_.now();
+  }
   if (held) return true;
   log_.warning("supervisor can't be watched yet", {{"task", task.name}, {"error", held.error().text()}});
   return false;
 }
 
+Result<std::unique_ptr<Child>> ProcessRuntime::new_supervisor(const std::string& name, int dir, int plan) {
+  if (std::unique_ptr<Child> child = stock_.start({dir, plan}, name)) return child;
+  const std::array<const char*, 3> argv = {kSupervisorName, name.c_str(), nullptr};
+  const std::array<const char*, 1> envp = {nullptr};
+  const std::array<sys::FdMap, 5> fds = {
+      {{null_.get(), 0}, {null_.get(), 1}, {null_.get(), 2}, {dir, kSupervisorDirFd}, {plan, kSupervisorPlanFd}}};
+  sys::Spawned spawned = TRY(spawner_.start({self_.get(), argv.data(), envp.data(), fds}));
+  return std::make_unique<Child>(std::move(spawned.pidfd), spawned.pid, child_handler());
+}
+
 Result<bool> ProcessRuntime::adopt(const Task& task) {
   if (const auto at = runs_.find(task.sequence); at != runs_.end()) {
-    TRY(at->second->child.start(reactor_));
+    if (!at->second->child->watched()) TRY(at->second->child->start(reactor_));
   } else {
     if (task.run.supervisor.pid == 0) return false;
     Fd pidfd = TRY(sys::open_process(task.run.supervisor));
+    if (!pidfd.valid()) pidfd = sys::open_hidden_process(task.run.supervisor.pid);  // its lock is not free
     if (!pidfd.valid()) return false;
-    TRY(hold(task, std::move(pidfd), task.run.supervisor.pid, watch_records(task)));
+    auto child = std::make_unique<Child>(std::move(pidfd), task.run.supervisor.pid, child_handler());
+    TRY(hold(task, std::move(child), watch_records(task)));
   }
   events_->on_record(task.sequence);  // what was written before the watch
   return true;
@@ -158,7 +203,7 @@ Result<bool> ProcessRuntime::adopt(const Task& task) {
 void ProcessRuntime::signal(const Task& task, int number) {
   const auto at = runs_.find(task.sequence);
   if (at == runs_.end()) return;
-  const Result<void> sent = at->second->child.signal(number);
+  const Result<void> sent = at->second->child->signal(number);
   if (!sent) log_.error("supervisor can't be signalled", {{"task", task.name}, {"error", sent.error().text()}});
 }
 
@@ -176,7 +221,7 @@ void ProcessRuntime::wake(const Task& task) { signal(task, SIGCONT); }
 
 uint32_t ProcessRuntime::count_leftovers(const Task& task) {
   const auto at = runs_.find(task.sequence);
-  return at == runs_.end() ? 0 : sys::count_descendants(at->second->child.pid(), kLeftoversCounted, kInnerReaperName);
+  return at == runs_.end() ? 0 : sys::count_descendants(at->second->child->pid(), kLeftoversCounted, kInnerReaperName);
 }
 
 void ProcessRuntime::on_io(uint32_t) {
@@ -185,22 +230,22 @@ void ProcessRuntime::on_io(uint32_t) {
     ProcessRuntime& runtime;
     void visit(int number, sys::Notifier::Change change, std::string_view name) override {
       if (change == sys::Notifier::Change::kLost) {
+        runtime.beginning_.clear();
         for (const auto& [id, run] : runtime.runs_) runtime.events_->on_record(id);
         return;
       }
       const auto at = runtime.watched_.find(number);
       if (at == runtime.watched_.end()) return;
-      // The end counts when its supervisor has done with it, run.json when it appears. Logs are of no interest here.
-      const bool is_end = name == "exit.json";
-      const bool attributes = change == sys::Notifier::Change::kAttributes;
-      if (is_end && attributes) runtime.events_->on_end(at->second);
-      if (!is_end && !attributes) runtime.events_->on_record(at->second);
+      if (const auto run = runtime.runs_.find(at->second); run != runtime.runs_.end()) run->second->began_at = 0;
+      if (name == "exit.json") runtime.events_->on_end(at->second);
+      if (name == "run.json") runtime.events_->on_record(at->second);
     }
   } visitor(*this);
   (void)notifier_.read(visitor);
 }
 
 void ProcessRuntime::on_child_end(Child& child, const std::optional<sys::ChildEnd>& end) {
+  if (stock_.ended(child, end)) return;
   if (&child == sweeper_.get()) {
     sweeper_.reset();
     sweeper_ended(ended_well(end));
@@ -220,9 +265,10 @@ void ProcessRuntime::on_child_end(Child& child, const std::optional<sys::ChildEn
     return;
   }
   for (auto at = runs_.begin(); at != runs_.end(); ++at) {
-    if (&at->second->child != &child) continue;
+    if (at->second->child.get() != &child) continue;
     const std::unique_ptr<Run> run = std::move(at->second);
     runs_.erase(at);
+    if (end && WIFEXITED(end->status) && WEXITSTATUS(end->status) == kSupervisorNotNow) stock_.make_room();
     unwatch_records(run->watch_number);
     events_->on_supervisor_end(run->id, ended_well(end));
     return;
@@ -305,7 +351,7 @@ void ProcessRuntime::empty_trash() {
 }
 
 void ProcessRuntime::start_unlinker() {
-  Result<std::unique_ptr<Child>> child = spawn_helper({kUnlinkerName, nullptr}, options_.trash);
+  Result<std::unique_ptr<Child>> child = spawn_helper({kUnlinkerName, nullptr}, options_.trash->get());
   if (!child) {
     log_.error("unlinker can't be started; it is tried again", {{"error", child.error().text()}});
     helper_due(reactor_.now() + kHelperRetry);
@@ -323,14 +369,16 @@ void ProcessRuntime::on_timer() {
     sweeps_due_.swap(sweeps_put_off_);
   }
   if (!sweeper_ && !sweeps_due_.empty()) start_sweeper();
-  if (!unlinker_ && trash_due_) start_unlinker();
+  if (!unlinker_ && trash_due_ && spawner_.ready()) return start_unlinker();
+  if (!unlinker_ && trash_due_) helper_due(reactor_.now() + kStartPause);
 }
 
 bool ProcessRuntime::awaits(int32_t pid) const {
+  if (stock_.awaits(pid)) return true;
   if (sweeper_ && sweeper_->pid() == pid) return true;
   if (unlinker_ && unlinker_->pid() == pid) return true;
   for (const auto& [id, run] : runs_) {
-    if (run->child.watched() && run->child.pid() == pid) return true;
+    if (run->child->watched() && run->child->pid() == pid) return true;
   }
   return false;
 }

@@ -11,6 +11,7 @@
 #include "reactor/child.h"
 #include "reactor/reactor.h"
 #include "runtime/plan.h"
+#include "runtime/supervisor_stock.h"
 #include "sys/notify.h"
 #include "sys/spawn.h"
 #include "task/runtime.h"
@@ -18,11 +19,13 @@
 namespace te {
 
 struct ProcessRuntimeOptions {
-  std::string data_dir;  ///< absolute
-  int root = -1;         ///< the same, open; borrowed
-  int trash = -1;        ///< its .trash; borrowed
+  std::string data_dir;       ///< absolute
+  int root = -1;              ///< the same, open; borrowed
+  const Fd* trash = nullptr;  ///< its .trash; borrowed, and another one when somebody has removed it
   PlanLimits limits{};
   SidecarOptions sidecar{};
+  size_t starts_at_once = 4;                  ///< that have not got to their command's exec
+  MonoNanos start_takes = 20 * kMillisecond;  ///< one that takes longer does not count for that
 };
 
 class ProcessRuntime final : public Runtime, private IoHandler, private TimerHandler, private ChildHandler {
@@ -31,6 +34,7 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   ~ProcessRuntime() override;
   Result<void> open(RuntimeEvents& events);
 
+  void expect_start(const Task& task, size_t coming) override;
   bool can_start(const Task& task) override;
   Result<bool> start(const Task& task, int32_t attempt) override;
   Result<bool> adopt(const Task& task) override;
@@ -46,15 +50,21 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   bool records_watched() const { return records_watched_; }
   /// Whether that process is a supervisor or helper of ours, whose end is waited for.
   bool awaits(int32_t pid) const;
+  /// There may be a child of ours that nobody knows.
+  bool strays_possible() const { return stock_.strays_possible(); }
 
  private:
   struct Run;
 
+  bool room_to_begin();
   void on_io(uint32_t events) override;
   void on_timer() override;
   ChildHandler& child_handler() { return *this; }
   void on_child_end(Child& child, const std::optional<sys::ChildEnd>& end) override;
-  Result<void> hold(const Task& task, Fd pidfd, int32_t pid, int watch_number);
+  Result<bool> start_supervisor(const Task& task, int32_t attempt);
+  Result<std::unique_ptr<Child>> new_supervisor(const std::string& name, int dir, int plan);
+  Result<void> hold(const Task& task, std::unique_ptr<Child> child, int watch_number);
+  void turn_at(MonoNanos when);
   int watch_records(const Task& task);
   Result<int> add_watch(const Task& task);
   void tell_watching(const Error* trouble);
@@ -74,6 +84,7 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
   Fd self_;
   Fd null_;
   sys::Spawner spawner_;
+  SupervisorStock stock_;
   sys::Notifier notifier_;
   Watch notifier_watch_;
   bool records_watched_ = true;
@@ -82,6 +93,7 @@ class ProcessRuntime final : public Runtime, private IoHandler, private TimerHan
     void on_timer() override {}
   } turn_;
   Timer start_timer_;
+  std::vector<uint64_t> beginning_;  ///< started a moment ago, and nothing was heard of them yet
   Timer helper_timer_;
   std::unordered_map<uint64_t, std::unique_ptr<Run>> runs_;
   std::unordered_map<int, uint64_t> watched_;  ///< notifier's number to task

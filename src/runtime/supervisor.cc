@@ -16,6 +16,7 @@
 #include "sys/process.h"
 #include "sys/signals.h"
 #include "sys/supervise.h"
+#include "sys/zygote.h"
 
 namespace te {
 
@@ -31,21 +32,14 @@ MonoNanos after_seconds(MonoNanos from, int64_t seconds) {
   return seconds > (kNever - from) / kSecond ? kNever : from + seconds * kSecond;
 }
 
+bool is_shortage(int error) { return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE; }
+
 /// Not the task's fault, and nothing is recorded: the agent tries it again.
-bool refused_by_machine(const StartFailure& failure) {
-  switch (failure.stage) {
-    case StartStage::kRecord: return failure.error == ENOSPC || failure.error == EDQUOT || failure.error == EROFS;
-    case StartStage::kFork:
-      return failure.error == EAGAIN || failure.error == ENOMEM || failure.error == EMFILE || failure.error == ENFILE;
-    case StartStage::kNone:
-    case StartStage::kLog:  // run.json says by then that it was begun
-    case StartStage::kTarget:
-    case StartStage::kNamespaces:
-    case StartStage::kWorkingDir:
-    case StartStage::kCredentials:
-    case StartStage::kExec: return false;
-  }
-  return false;
+bool refused_by_machine(const StartFailure& failure, bool recorded) {
+  const int error = failure.error;
+  if (failure.stage != StartStage::kRecord)
+    return failure.stage != StartStage::kNone && !recorded && is_shortage(error);
+  return is_shortage(error) || error == ENOSPC || error == EDQUOT || error == EROFS;
 }
 
 HookEnd hook_failed(const StartFailure& failure) { return {HookOutcome::kStartError, failure.stage, failure.error, 0}; }
@@ -102,18 +96,19 @@ class Supervisor {
   bool over_ = false;       ///< `end_` is complete, or an earlier supervisor recorded the end
   bool recorded_ = false;
   bool post_stop_due_ = false;  ///< it is to run once the tree is empty
-  bool hook_end_due_ = false;   ///< how postStop ended is to be written
-  bool exec_due_ = false;       ///< that the process of the phase has been exec'd is to be written
-  bool deleted_ = false;        ///< SIGUSR1: nobody will read what comes now
+  bool post_stop_remote_ = false;
+  bool hook_end_due_ = false;  ///< how postStop ended is to be written
+  bool exec_due_ = false;      ///< that the process of the phase has been exec'd is to be written
+  bool deleted_ = false;       ///< SIGUSR1: nobody will read what comes now
   bool tree_empty_ = false;
   RunPhase first_ = RunPhase::kMain;  ///< of this supervisor
   bool not_now_ = false;              ///< nothing was begun, and it is not the task's fault
+  bool begun_ = false;                ///< run.json may name the process of the phase
   bool stop_asked_ = false;           ///< before the process that is held was let go
   bool escaped_ = false;              ///< an inner subreaper was killed, and the mark has not been swept yet
   MonoNanos sweep_at_ = 0;            ///< not before
   bool lost_ = false;                 ///< how main ended can't be known
   std::string uid_;                   ///< the mark's; only where some process runs in the main container
-  bool begun_ = false;                ///< something has been since we last waited: the next wait may be long
 };
 
 // False: asked to stop before anything was begun, so there is nothing to tell.
@@ -131,6 +126,7 @@ bool Supervisor::start() {
   }
   run_.supervisor = self->id;
   post_stop_due_ = launch_.plan().has(RunPhase::kPostStop);
+  post_stop_remote_ = launch_.plan().process(RunPhase::kPostStop).remote;
   if (header.own_env.count > 0)
     uid_ = std::string_view(launch_.plan().text(header.own_env)).substr(kRunMark.size() + 1);
   if (header.first == RunPhase::kPostStop) {
@@ -151,12 +147,14 @@ bool Supervisor::start() {
 StartFailure Supervisor::hold(RunPhase phase) {
   const Fd errors = phase == RunPhase::kPreStart ? hook_output_.open(kSupervisorDirFd) : Fd();
   const StartFailure failure = launch_.fork_held(phase, errors.get());
-  if (failure.stage != StartStage::kNone) return failure;
+  const bool held = failure.stage == StartStage::kNone;
   if (phase != RunPhase::kPostStop && sys::stop_requested()) {
-    launch_.abandon();
+    if (held) launch_.abandon();
     stop_asked_ = true;
-    return failure;
+    return {};
   }
+  if (!held) return failure;
+  begun_ = true;
   run_.phase = phase;
   const auto child = sys::read_stat(launch_.child());
   run_.process = child ? child->id : ProcessId{launch_.child(), 0};  // the number is all that is shown
@@ -169,18 +167,18 @@ StartFailure Supervisor::hold(RunPhase phase) {
 }
 
 /// postStop has not begun, for a reason of this machine at this moment: it is tried again. A main container that is
-/// gone is no such reason.
+/// gone is no such reason: a fork in it says ENOMEM (pid_namespaces(7)).
 bool Supervisor::is_passing(const StartFailure& failure) const {
-  return failure.stage == StartStage::kRecord || (failure.stage == StartStage::kFork && uid_.empty());
+  if (failure.stage != StartStage::kFork) return failure.stage == StartStage::kRecord;
+  return !post_stop_remote_ || (is_shortage(failure.error) && failure.error != ENOMEM);
 }
 
 void Supervisor::begin(RunPhase phase) {
   tree_empty_ = false;
-  begun_ = true;
-  main_due_ = stop_asked_ = false;
+  main_due_ = stop_asked_ = begun_ = false;
   const bool loaded = launch_.load_plan(kSupervisorPlanFd);
   const StartFailure failure = loaded ? hold(phase) : StartFailure{StartStage::kFork, ENOMEM};
-  if (refused_by_machine(failure) && phase == first_ && phase != RunPhase::kPostStop) {
+  if (refused_by_machine(failure, begun_) && phase == first_ && phase != RunPhase::kPostStop) {
     not_now_ = true;
     return;
   }
@@ -273,6 +271,7 @@ void Supervisor::ended(const sys::ChildEnd& end) {
 }
 
 void Supervisor::reap() {
+  signals_.wake_spared();
   if (running_) {
     if (const auto end = launch_.inner_report()) ended(*end);
   }
@@ -330,20 +329,27 @@ Result<void> Supervisor::write_run(bool durable) {
 
 // Not synced. Until it is there the agent says "waiting" of a process that runs.
 void Supervisor::write_exec(MonoNanos now) {
-  exec_due_ = !write_run(false).ok() && can_be_recorded();
+  bool written = sys::add_note(kSupervisorDirFd, "run.json", kExecedNote, encode_execed(run_)).ok();
+  if (!written && write_run(false)) {  // a file system without attributes
+    (void)sys::announce(kSupervisorDirFd, "run.json").ok();
+    written = true;
+  }
+  exec_due_ = !written && can_be_recorded();
   if (exec_due_) record_at_ = now + kRecordInterval;
 }
 
 // Over the blocks that creation has taken: no space is asked for.
 void Supervisor::write_exit(MonoNanos now) {
-  recorded_ =
-      sys::fill_reserved(kSupervisorDirFd, "exit.tmp", "exit.json", encode_exit(end_)).ok() || !can_be_recorded();
-  begun_ = begun_ || recorded_;
+  end_.tree_gone = tree_gone();
+  recorded_ = sys::fill_reserved(kSupervisorDirFd, "exit.tmp", "exit.json", encode_exit(end_)).ok() || deleted_ ||
+              !can_be_recorded();
   if (!recorded_) record_at_ = now + kRecordInterval;
 }
 
 void Supervisor::write_hook_end(MonoNanos now) {
-  hook_end_due_ = !write_run(true).ok() && !deleted_ && can_be_recorded();
+  const bool written = write_run(true).ok();
+  if (written) (void)sys::announce(kSupervisorDirFd, "run.json").ok();
+  hook_end_due_ = !written && !deleted_ && can_be_recorded();
   if (hook_end_due_) record_at_ = now + kRecordInterval;
 }
 
@@ -397,8 +403,8 @@ MonoNanos Supervisor::next_deadline() const {
 }
 
 int Supervisor::run() {
-  if (!sys::become_supervisor(kSupervisorName) || !launch_.load_plan(kSupervisorPlanFd)) return 2;
-  if (!start()) return not_now_ ? 3 : 0;
+  if (!sys::become_supervisor(kSupervisorName) || !launch_.load_plan(kSupervisorPlanFd)) return kSupervisorNotNow;
+  if (!start()) return not_now_ ? kSupervisorNotNow : 0;
   for (;;) {
     const bool more_output = hook_output_.copy();
     reap();
@@ -415,12 +421,21 @@ int Supervisor::run() {
       continue;
     }
     if (recorded_ && tree_gone() && !post_stop_due_ && !hook_end_due_) return 0;
-    take_signal(sys::wait_supervisor_signal(more_output ? 0 : next_deadline(), std::exchange(begun_, false)));
+    take_signal(sys::wait_supervisor_signal(more_output ? 0 : next_deadline()));
   }
 }
 
 }  // namespace
 
 int run_supervisor() { return Supervisor().run(); }
+
+int run_zygote(int argc, char** argv) {
+  switch (sys::serve_as_zygote(argc, argv, kSupervisorName)) {
+    case sys::ZygoteEnd::kOver: return 0;
+    case sys::ZygoteEnd::kGiven: return run_supervisor();
+    case sys::ZygoteEnd::kNotWhole: return kSupervisorNotNow;
+  }
+  return kSupervisorNotNow;
+}
 
 }  // namespace te

@@ -1,6 +1,7 @@
 // The supervisor: the small process between the agent and one task. protocol.md and the man page tell its contract.
 //
-// It is this same binary, started by the agent under another argv[0], with nothing but these descriptors:
+// It is this same binary under another argv[0], forked by the zygote (supervisor_stock.h) or spawned by the agent, with
+// nothing but these descriptors:
 //
 //     0 1 2  /dev/null
 //     3      the task's directory, with the flock(2) that says "a supervisor lives"
@@ -12,7 +13,7 @@
 //     fork the child, which prepares everything up to exec and waits at a socket
 //     run.json durable                      ── from here on this phase is never run again
 //     release the child; exec, or an error with its stage through the same socket (CLOEXEC closes it at exec)
-//     run.json once more, exec known        ── renamed, not synced: it says "running", recovery needs no more of it
+//     the exec noted beside run.json        ── an attribute, not synced: it says "running", recovery needs no more
 //     wait: SIGCHLD, SIGTERM (stop main), SIGUSR1 (stop and sweep everything), the task's timeout
 //     main reaped: exit.json durable        ── in space reserved at creation: works on a full disk
 //     when the tree is empty and there is no postStop any more: exit with 0
@@ -28,10 +29,14 @@
 namespace te {
 
 constexpr const char* kSupervisorName = "task-supervisor";
+constexpr const char* kZygoteName = "task-zygote";  ///< sys/zygote.h
+constexpr int kSupervisorNotNow = 3;                ///< exit status: nothing was begun, for a reason of this machine
 constexpr int kSupervisorDirFd = 3;
 constexpr int kSupervisorPlanFd = 4;
 
 /// The whole life of a supervisor; the value is its exit status: 0 when nothing of the tree is left.
 int run_supervisor();
+/// The same for the zygote, and for what it forks.
+int run_zygote(int argc, char** argv);
 
 }  // namespace te

@@ -9,6 +9,7 @@ class TaskRouter final : public Runtime {
  public:
   TaskRouter(Runtime& processes, Runtime& containers) : processes_(processes), containers_(containers) {}
 
+  void expect_start(const Task& task, size_t coming) override { of(task).expect_start(task, coming); }
   bool can_start(const Task& task) override { return of(task).can_start(task); }
   Result<bool> start(const Task& task, int32_t attempt) override { return of(task).start(task, attempt); }
   Result<bool> adopt(const Task& task) override { return of(task).adopt(task); }

@@ -34,30 +34,37 @@ void TreeSignals::begin(int32_t leader) {
   // Main leads its group from before its exec on, and as long as it is not reaped the number is its own. A group that
   // can't be told is told one by one.
   group_ = leader != 0 && sys::signal_child_group(leader, SIGTERM) ? leader : 0;
-  signal_descendants(SIGTERM, [&](const sys::ProcStat& stat) {
-    told_.push_back(stat.id.pid);
-    return !is_spared(stat.id.pid) && (group_ == 0 || stat.group != group_);
-  });
+  signal_descendants(SIGTERM,
+                     [&](const sys::ProcStat& stat) { return (newest_ == 0 || is_older(stat)) && tell(stat); });
 }
 
-bool TreeSignals::is_spared(int32_t pid) const {
-  return std::find(spared_.begin(), spared_.end(), pid) != spared_.end();
+void TreeSignals::wake_spared() const {
+  for (const int32_t pid : spared_) sys::continue_child(pid);
 }
 
-// From one number to the next, and around at the end (pid_max, proc(5)).
-bool TreeSignals::is_older(int32_t pid, int32_t newest_now) const {
+bool TreeSignals::is_spared(int32_t pid) const { return std::ranges::find(spared_, pid) != spared_.end(); }
+
+// From one number to the next, and around at the end (pid_max, proc(5)). The newest of now is asked for when the
+// process has been seen, for it may have been forked during this very walk.
+bool TreeSignals::is_older(const sys::ProcStat& stat) const {
+  const int32_t pid = stat.id.pid;
+  const int32_t newest_now = sys::newest_pid();
   const bool newer = newest_ <= newest_now ? pid > newest_ && pid <= newest_now : pid > newest_ || pid <= newest_now;
-  return !newer;
+  return newest_now != 0 && !newer;
+}
+
+/// Whether it is to have its TERM now.
+bool TreeSignals::tell(const sys::ProcStat& stat) {
+  const int32_t pid = stat.id.pid;
+  told_.push_back(pid);
+  return !is_spared(pid) && (group_ == 0 || (stat.group != group_ && pid != group_));
 }
 
 void TreeSignals::again() {
-  const int32_t newest_now = sys::newest_pid();
-  if (newest_ == 0 || newest_now == 0) return;
+  if (newest_ == 0) return;
   signal_descendants(SIGTERM, [&](const sys::ProcStat& stat) {
-    const int32_t pid = stat.id.pid;
-    if (!is_older(pid, newest_now) || std::find(told_.begin(), told_.end(), pid) != told_.end()) return false;
-    told_.push_back(pid);
-    return !is_spared(pid) && (group_ == 0 || stat.group != group_);
+    const bool told = std::ranges::find(told_, stat.id.pid) != told_.end();
+    return !told && is_older(stat) && tell(stat);
   });
 }
 

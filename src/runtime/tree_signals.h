@@ -9,12 +9,16 @@
 #include <cstdint>
 #include <vector>
 
+#include "sys/process.h"
+
 namespace te {
 
 class TreeSignals {
  public:
   /// An inner subreaper (inner_reaper.h), unreaped child of ours: it ends by itself when nothing is left below it.
   void spare(int32_t pid) { spared_.push_back(pid); }
+  /// Its task may have stopped it, which SIGCHLD tells us.
+  void wake_spared() const;
   /// It has been reaped. False: it was none.
   bool forget_spared(int32_t pid) { return std::erase(spared_, pid) != 0; }
 
@@ -26,8 +30,8 @@ class TreeSignals {
   void kill(int32_t leader) const;
 
  private:
-  bool is_older(int32_t pid, int32_t newest_now) const;
-
+  bool is_older(const sys::ProcStat& stat) const;
+  bool tell(const sys::ProcStat& stat);
   bool is_spared(int32_t pid) const;
 
   std::vector<int32_t> spared_;  ///< of main, and of a hook that has left others behind

@@ -45,6 +45,14 @@ bool is_odd(const Error& error) {
   }
 }
 
+template <class T>
+Result<std::optional<T>> record_or_none(Result<T> read) {
+  if (read) return std::optional<T>(std::move(read).value());
+  if (missing(read.error())) return std::optional<T>();
+  if (is_odd(read.error())) return Error{ErrorKind::kCorrupt, 0, read.error().text()};
+  return std::move(read).error();
+}
+
 Result<Fd> folder(int root, std::string_view name) {
   const Result<void> made = sys::make_dir_at(root, name, 0700);
   if (!made && made.error().code != EEXIST) return made.error();
@@ -71,12 +79,26 @@ Result<std::unique_ptr<FileStore>> FileStore::open(std::string_view data_dir, co
   }
   // Whoever has made it may not have come to its sync, in which case he has not come here either.
   if (!sys::exists_at(root, ".quarantine")) TRY(sys::sync_above(data_dir));
-  store->new_ = TRY(folder(root, ".new"));
-  store->next_ = TRY(folder(root, ".next"));
-  store->trash_ = TRY(folder(root, ".trash"));
-  store->quarantine_ = TRY(folder(root, ".quarantine"));
-  TRY(sys::sync(root));
+  TRY(store->open_folders());
   return store;
+}
+
+Result<void> FileStore::open_folders() {
+  const int root = root_.get();
+  new_ = TRY(folder(root, ".new"));
+  next_ = TRY(folder(root, ".next"));
+  trash_ = TRY(folder(root, ".trash"));
+  quarantine_ = TRY(folder(root, ".quarantine"));
+  return sys::sync(root);
+}
+
+// Where somebody has removed a folder of ours, what is put there says ENOENT as if it were missing itself.
+Result<void> FileStore::move(const Fd& from, std::string_view name, const Fd& to, std::string_view new_name) {
+  for (bool again = false;; again = true) {
+    Result<void> moved = sys::rename_at(from.get(), name, to.get(), new_name);
+    if (moved || again || !missing(moved.error())) return moved;
+    TRY(open_folders());
+  }
 }
 
 Result<void> FileStore::identify(Task& task) {
@@ -90,7 +112,7 @@ Result<void> FileStore::identify(Task& task) {
 // is there, and after a power loss recovery takes it again.
 Result<void> FileStore::reserve_space(int dir, const Task& task) {
   const auto take = [dir](std::string_view name, size_t size) -> Result<void> {
-    const Fd file = TRY(sys::open_at(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+    const Fd file = TRY(sys::open_reserved(dir, name));
     return sys::reserve(file.get(), size);
   };
   const bool big = task.spec.process.pre_start != nullptr || task.spec.pod != nullptr;
@@ -106,7 +128,12 @@ struct FileStore::NewDir {
 // .new/<uid>/ complete, and not yet durable.
 Result<FileStore::NewDir> FileStore::write_new(const Task& task) {
   const std::string_view uid = task.uid.view();
-  TRY(sys::make_dir_at(new_.get(), uid, 0700));
+  const Result<void> begun = sys::make_dir_at(new_.get(), uid, 0700);
+  if (!begun) {
+    if (!missing(begun.error())) return begun.error();
+    TRY(open_folders());
+    TRY(sys::make_dir_at(new_.get(), uid, 0700));
+  }
   NewDir made;
   made.dir = TRY(sys::open_dir_at(new_.get(), uid));
   TRY(reserve_space(made.dir.get(), task));
@@ -146,8 +173,8 @@ void FileStore::create(std::span<Creation> creations) {
   for (Creation& creation : creations) {
     const Task& task = *creation.task;
     Result<void>& result = creation.result;
-    if (result) result = clear_way(task.name);
-    if (result) result = sys::rename_at(new_.get(), task.uid.view(), parent_of(creation.place), task.name);
+    if (result) result = make_room(creation.place, task.name);
+    if (result) result = move(new_, task.uid.view(), parent_of(creation.place), task.name);
     if (!result) remove_new(task);
   }
   sync_parent(Place::kLive, creations);
@@ -156,13 +183,13 @@ void FileStore::create(std::span<Creation> creations) {
 
 void FileStore::sync_parent(Place place, std::span<Creation> creations) {
   const auto stands_there = [place](const Creation& creation) { return creation.place == place && creation.result; };
-  if (std::none_of(creations.begin(), creations.end(), stands_there)) return;
-  const Result<void> synced = sys::sync(parent_of(place));
+  if (std::ranges::none_of(creations, stands_there)) return;
+  const Result<void> synced = sys::sync(parent_of(place).get());
   if (synced) return;
   for (Creation& creation : creations) {
     if (!stands_there(creation)) continue;
     creation.result = synced;
-    obstacles_.push_back({parent_of(place), creation.task->name, creation.task->uid});
+    obstacles_.push_back({place, creation.task->name, creation.task->uid});
     (void)clear_way(creation.task->name).ok();
   }
 }
@@ -205,36 +232,33 @@ Result<void> FileStore::mark_deleted(Task& task) {
 
 Result<void> FileStore::discard(const Task& task, Place place) {
   const DurableWrite timed(durable_);
-  const int parent = parent_of(place);
-  Result<void> moved = sys::rename_at(parent, task.name, trash_.get(), task.uid.view());
+  Result<void> moved = move(parent_of(place), task.name, trash_, task.uid.view());
   if (!moved && missing(moved.error()) && place == Place::kNext && TRY(stands_live(task))) {
     return discard(task, Place::kLive);  // promote() has come to its rename, and no further
   }
   // Missing: moved before and not synced, or taken away by somebody. Either way the name is free.
   if (!moved && !missing(moved.error())) return moved;
-  return sys::sync(parent);
+  return sys::sync(parent_of(place).get());
 }
 
 Result<void> FileStore::take_back(const Task& task, Place place) {
   const DurableWrite timed(durable_);
-  obstacles_.push_back({parent_of(place), task.name, task.uid});
+  obstacles_.push_back({place, task.name, task.uid});
   return clear_way(task.name);
 }
 
 Result<bool> FileStore::stands_live(const Task& task) {
-  const Result<Fd> dir = sys::open_dir_at(root_.get(), task.name);
-  if (!dir && missing(dir.error())) return false;
-  if (!dir) return dir.error();
-  const Result<std::unique_ptr<Task>> found = read_task(dir->get(), task.name);
+  Fd dir;
+  const Result<std::unique_ptr<Task>> found = open_task(Place::kLive, task.name, dir);
   if (!found && found.error().kind == ErrorKind::kSystem && !missing(found.error())) return found.error();
   return found.ok() && (*found)->uid == task.uid;
 }
 
 Result<void> FileStore::promote(const Task& task) {
   const DurableWrite timed(durable_);
-  TRY(clear_way(task.name));
-  Result<void> moved = sys::rename_at(next_.get(), task.name, root_.get(), task.name);
-  if (!moved && !(missing(moved.error()) && sys::exists_at(root_.get(), task.name))) return moved;
+  TRY(make_room(Place::kLive, task.name));
+  Result<void> moved = move(next_, task.name, root_, task.name);
+  if (!moved && !(missing(moved.error()) && TRY(stands_live(task)))) return moved;
   TRY(sys::sync(root_.get()));
   return sys::sync(next_.get());
 }
@@ -262,14 +286,14 @@ Result<void> FileStore::write_run(const Task& task, const RunRecord& run, bool d
 
 Result<std::string> FileStore::owner() {
   std::string digits(Uid().digits.size(), '0');
-  const Result<sys::ReadSize> read = sys::read_file_at(root_.get(), ".owner", buffer_, kKiB, 0);
+  const Result<sys::ReadSize> read = sys::read_file_at(root_.get(), ".owner", reader_.buffer, kKiB, 0);
   if (!read) {
     if (!missing(read.error())) return read.error();
     TRY(sys::random_hex(digits.data(), digits.size()));
     TRY(sys::write_atomic(root_.get(), ".owner.tmp", ".owner", digits, true));
     return digits;
   }
-  digits = buffer_.substr(0, read->size);
+  digits = reader_.buffer.substr(0, read->size);
   if (Uid::from(digits).empty()) return Error{ErrorKind::kCorrupt, 0, "the data directory's .owner"};
   // Whoever made it may not have come to its last sync; with another one, what bears this one would be nobody's.
   TRY(sys::sync(root_.get()));
@@ -279,34 +303,22 @@ Result<std::string> FileStore::owner() {
 Result<void> FileStore::clear_run(const Task& task) {
   const DurableWrite timed(durable_);
   const Fd dir = TRY(sys::open_dir_at(root_.get(), task.name));
-  Result<void> removed = sys::unlink_at(dir.get(), "run.json");
-  if (!removed && !missing(removed.error())) return removed;
+  // An exit.json can be there that nobody can read. Its supervisor has used up the space for another one.
+  constexpr std::pair<const char*, const char*> kOld[] = {{"run.json", "run.old"}, {"exit.json", "exit.old"}};
+  for (const auto& [record, old] : kOld) {
+    Result<void> moved = sys::rename_at(dir.get(), record, dir.get(), old);
+    if (!moved && !missing(moved.error())) return moved;
+  }
+  reserve_again(dir.get(), task);
   return sys::sync(dir.get());
 }
 
-template <class T>
-Result<std::optional<T>> FileStore::read_record(const Task& task, std::string_view file,
-                                                Result<T> (*decode)(JsonParser&, PaddedText)) {
-  const Result<sys::ReadSize> read =
-      sys::read_file_at(root_.get(), in(task.name, file), buffer_, kRecordMax, kJsonPadding);
-  if (!read) {
-    if (missing(read.error())) return std::optional<T>();
-    if (is_odd(read.error())) return Error{ErrorKind::kCorrupt, 0, read.error().text()};
-    return read.error();
-  }
-  return std::optional<T>(TRY(decode(parser_, PaddedText{buffer_.data(), read->size})));
-}
-
 Result<std::optional<RunRecord>> FileStore::read_run(const Task& task) {
-  return read_record<RunRecord>(task, "run.json", decode_run);
+  return record_or_none(read_run_file(reader_, root_.get(), in(task.name, "run.json")));
 }
 
 Result<std::optional<ExitRecord>> FileStore::read_exit(const Task& task) {
-  return read_record<ExitRecord>(task, "exit.json", decode_exit);
-}
-
-bool FileStore::exit_is_durable(const Task& task) {
-  return sys::is_known_durable(root_.get(), in(task.name, "exit.json"));
+  return record_or_none(read_exit_file(reader_, root_.get(), in(task.name, "exit.json")));
 }
 
 Result<void> FileStore::make_exit_durable(const Task& task) {
@@ -320,25 +332,27 @@ Result<bool> FileStore::unlocked(const Task& task) {
   return sys::try_flock(dir.get());
 }
 
-void FileStore::bound_logs(const Task& task, int64_t max_bytes) {
+bool FileStore::bound_logs(const Task& task, int64_t max_bytes) {
+  bool more = false;
   const auto bound = [&](std::string_view file, LogKind kind) {
     const Result<Fd> log = sys::open_regular_at(root_.get(), in(task.name, file), O_RDWR);
     if (!log) return;
-    const Result<void> bounded = bound_log(log->get(), max_bytes, kind);
+    const Result<void> bounded = bound_log(log->get(), max_bytes, kind, more);
     if (!bounded) log_.warning("log can't be bounded", {{"task", task.name}, {"error", bounded.error().text()}});
   };
   if (task.spec.pod != nullptr) {
     const PodSpec& pod = task.spec.pod->pod;
     for (size_t i = 0; i < pod.size(); ++i) bound(pod_log_file(pod.container(i).name), LogKind::kEntries);
-    return;
+    return more;
   }
   for (const std::string_view file : {"stdout.log", "stderr.log", "prestart.log", "poststop.log"}) {
     bound(file, LogKind::kText);
   }
+  return more;
 }
 
 Result<void> FileStore::probe() {
-  const Fd file = TRY(sys::open_at(root_.get(), ".probe", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  const Fd file = TRY(sys::open_reserved(root_.get(), ".probe"));
   const DurableWrite timed(durable_);
   Result<void> written = sys::write_all(file.get(), std::string(kExitRecordMax, '\0'));
   if (written) written = sys::sync(file.get());

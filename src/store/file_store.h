@@ -9,7 +9,7 @@
 #include "base/histogram.h"
 #include "base/log.h"
 #include "base/result.h"
-#include "codec/state_file.h"
+#include "store/record_files.h"
 #include "sys/fd.h"
 #include "task/manager.h"
 #include "task/run_store.h"
@@ -42,16 +42,15 @@ class FileStore final : public Store, public RunStore {
   Result<void> record_end(const Task& task, const ExitRecord& end) override;
   Result<std::optional<RunRecord>> read_run(const Task& task) override;
   Result<std::optional<ExitRecord>> read_exit(const Task& task) override;
-  bool exit_is_durable(const Task& task) override;
   Result<void> make_exit_durable(const Task& task) override;
   Result<bool> unlocked(const Task& task) override;
-  void bound_logs(const Task& task, int64_t max_bytes) override;
+  bool bound_logs(const Task& task, int64_t max_bytes) override;
 
   /// Whether a task could be created now, as far as space and rights go.
   Result<void> probe();
 
   int root() const { return root_.get(); }
-  int trash() const { return trash_.get(); }
+  const Fd& trash() const { return trash_; }
   bool trash_is_empty() const;
 
   /// Time spent in durable writes, and their histogram.
@@ -60,32 +59,32 @@ class FileStore final : public Store, public RunStore {
 
  private:
   FileStore(const Clock& clock, Log& log) : clock_(clock), log_(log) {}
+  Result<void> open_folders();
+  Result<void> move(const Fd& from, std::string_view name, const Fd& to, std::string_view new_name);
+  Result<void> make_room(Place place, const std::string& name);
   static Result<void> reserve_space(int dir, const Task& task);
   struct NewDir;
   Result<NewDir> write_new(const Task& task);
   static Result<void> sync_new(const NewDir& made);
   void remove_new(const Task& task);
   void sync_parent(Place place, std::span<Creation> creations);
-  int parent_of(Place place) const { return place == Place::kLive ? root_.get() : next_.get(); }
+  const Fd& parent_of(Place place) const { return place == Place::kLive ? root_ : next_; }
   Result<std::unique_ptr<Task>> read_task(int dir, std::string_view name);
-  Result<void> scan_folder(int folder, Place place, std::vector<Recovered>& out);
+  Result<std::unique_ptr<Task>> open_task(Place place, std::string_view name, Fd& dir);
+  Result<void> scan_folder(Place place, std::vector<Recovered>& out);
   void reserve_again(int dir, const Task& task);
-  Result<void> confirm(int dir, const Task& task);
+  Result<void> confirm(int dir, const Task& task, bool end_is_durable);
   Result<void> confirm_rest();
   bool is_removed(const Task& task);
   Result<bool> stands_live(const Task& task);
   struct Obstacle {
-    int folder;
+    Place place;
     std::string name;
     Uid uid;  ///< of a creation; none: what can't be read
   };
-  void quarantine(int folder, const std::string& name, std::string_view why);
+  void quarantine(Place place, const std::string& name, std::string_view why);
   Result<void> take_away(const Obstacle& obstacle);
   Result<void> stop_supervisor(int dir);
-  /// For reading small state files; one at a time.
-  template <class T>
-  Result<std::optional<T>> read_record(const Task& task, std::string_view file,
-                                       Result<T> (*decode)(JsonParser&, PaddedText));
 
   const Clock& clock_;
   Log& log_;
@@ -99,8 +98,7 @@ class FileStore final : public Store, public RunStore {
   uint64_t next_sequence_ = 1;
   size_t confirmed_ = 0;  ///< directories synced by the scan
   Histogram durable_;
-  JsonParser parser_;
-  std::string buffer_;
+  RecordReader reader_;
 };
 
 }  // namespace te

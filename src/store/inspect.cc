@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <map>
 
-#include "codec/state_file.h"
+#include "store/record_files.h"
 #include "sys/fs.h"
 
 namespace te {
@@ -28,21 +28,20 @@ class Inspector {
 
   /// Nothing when the file is not there; what is wrong with it becomes a problem.
   template <class T>
-  std::optional<T> read(int dir, std::string_view file, Result<T> (*decode)(JsonParser&, PaddedText), Finding& finding);
+  std::optional<T> read(int dir, std::string_view file, Result<T> (*reads)(RecordReader&, int, std::string_view),
+                        Finding& finding);
 
   OnLost on_lost_;
   Inspection out_;
-  JsonParser parser_;
-  std::string buffer_;
+  RecordReader reader_;
 };
 
 template <class T>
-std::optional<T> Inspector::read(int dir, std::string_view file, Result<T> (*decode)(JsonParser&, PaddedText),
-                                 Finding& finding) {
-  const Result<sys::ReadSize> size = sys::read_file_at(dir, file, buffer_, kTaskFileMax, kJsonPadding);
-  if (!size && size.error().code == ENOENT) return std::nullopt;
-  Result<T> value = size ? decode(parser_, PaddedText{buffer_.data(), size->size}) : Result<T>(size.error());
+std::optional<T> Inspector::read(int dir, std::string_view file,
+                                 Result<T> (*reads)(RecordReader&, int, std::string_view), Finding& finding) {
+  Result<T> value = reads(reader_, dir, file);
   if (value) return std::move(value).value();
+  if (value.error().code == ENOENT) return std::nullopt;
   finding.problems.push_back(std::string(file) + ": " + value.error().text());
   return std::nullopt;
 }
@@ -50,7 +49,7 @@ std::optional<T> Inspector::read(int dir, std::string_view file, Result<T> (*dec
 bool Inspector::read_identity(int dir, Finding& finding) {
   const bool deleted = sys::exists_at(dir, "deleted.json");
   const std::string_view file = deleted ? "deleted.json" : "task.json";
-  std::optional<TaskFile> state = read<TaskFile>(dir, file, decode_task_file, finding);
+  std::optional<TaskFile> state = read<TaskFile>(dir, file, read_task_file, finding);
   if (!state && finding.problems.empty()) finding.problems.emplace_back("task.json: it is not there");
   if (state && state->name != finding.name) {
     finding.problems.push_back(std::string(file) + ": it is the task \"" + state->name + "\"'s");
@@ -74,12 +73,12 @@ bool Inspector::read_identity(int dir, Finding& finding) {
 void Inspector::read_records(int dir, Finding& finding) {
   Task& task = *finding.task;
   finding.ran = sys::exists_at(dir, "run.json");
-  if (const std::optional<RunRecord> run = read<RunRecord>(dir, "run.json", decode_run, finding)) {
+  if (const std::optional<RunRecord> run = read<RunRecord>(dir, "run.json", read_run_file, finding)) {
     task.run = *run;
     task.attempt = run->attempt;
     task.phase = run->execed_at != 0 ? TaskPhase::kRunning : TaskPhase::kStarting;
   }
-  if (std::optional<ExitRecord> end = read<ExitRecord>(dir, "exit.json", decode_exit, finding)) {
+  if (std::optional<ExitRecord> end = read<ExitRecord>(dir, "exit.json", read_exit_file, finding)) {
     task.end = std::make_unique<ExitRecord>(std::move(*end));
     task.phase = TaskPhase::kEnded;
   } else if (!sys::exists_at(dir, "exit.json") && !sys::exists_at(dir, "exit.tmp")) {
@@ -147,7 +146,7 @@ void Inspector::predict(Finding& finding) const {
   }
   const Task& task = *finding.task;
   if (finding.place == Place::kNext) {
-    const auto current = std::find_if(out_.findings.begin(), out_.findings.end(), [&](const Finding& other) {
+    const auto current = std::ranges::find_if(out_.findings, [&](const Finding& other) {
       return other.task && other.place == Place::kLive && other.name == finding.name;
     });
     if (current == out_.findings.end()) {

@@ -18,7 +18,8 @@ constexpr int64_t kBlock = 4096;
 constexpr int64_t kMostBytes = int64_t{1} << 62;  ///< left out, all cuts together
 constexpr size_t kLongestEntry = 64 * kKiB;
 constexpr size_t kPiece = 256 * kKiB;
-constexpr int kLooks = 8;  ///< for what came while a log was being cut
+constexpr int kLooks = 8;                             ///< for what came while a log was being cut
+constexpr int64_t kMostPunched = int64_t{16} * kMiB;  ///< at once: pages that were not written yet take the longest
 constexpr int64_t kMostFollowed = int64_t{16} * kMiB;
 constexpr std::string_view kElisionBegin = "\n[... ";
 constexpr std::string_view kElisionEnd = " bytes left out ...]\n";
@@ -59,7 +60,7 @@ bool no_holes(const Error& error) { return error.code == EOPNOTSUPP || error.cod
 
 }  // namespace
 
-Result<void> bound_log(int fd, int64_t max_bytes, LogKind kind) {
+Result<void> bound_log(int fd, int64_t max_bytes, LogKind kind, bool& more) {
   const int64_t allocated = TRY(sys::allocated_size(fd));
   const int64_t size = TRY(sys::file_size(fd));
   const int64_t half = max_bytes / 2;
@@ -72,8 +73,14 @@ Result<void> bound_log(int fd, int64_t max_bytes, LogKind kind) {
     from = (size + kBlock - 1) / kBlock * kBlock;
     to = from + kBlock;
   }
+  const int64_t end = to;
+  if (to - from > kMostPunched && !tells_none) {  // behind what earlier calls have punched
+    from = std::min(TRY(sys::next_data(fd, from, to)).start / kBlock * kBlock, to - kBlock);
+    to = std::min(to, from + kMostPunched);
+  }
   Result<void> punched = sys::punch_hole(fd, from, to);
   if (!punched && no_holes(punched.error())) return cut_log(fd, max_bytes, kind);
+  more = more || (punched && to < end);
   return punched;
 }
 

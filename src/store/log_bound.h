@@ -14,8 +14,9 @@ enum class LogKind : uint8_t {
 };
 
 /// Brings the disk space of `fd` (read and write, not O_APPEND) under `max_bytes` if it is over, but for two blocks, as
-/// only whole ones can go. Where the file system can't punch holes, cut_log() does it, to the byte.
-Result<void> bound_log(int fd, int64_t max_bytes, LogKind kind);
+/// only whole ones can go. Where the file system can't punch holes, cut_log() does it, to the byte. `more` is set where
+/// a part is left to the next call, lest the caller have to wait.
+Result<void> bound_log(int fd, int64_t max_bytes, LogKind kind, bool& more);
 
 /// For file systems without holes: the file is written anew as head, a line that says how much is missing, and tail,
 /// all in its place. Offsets behind the head then mean other bytes than before. Where the task writes faster than this

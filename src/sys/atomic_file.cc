@@ -34,22 +34,42 @@ Result<void> write_atomic(int dir, std::string_view temporary, std::string_view 
   return {};
 }
 
+Result<Fd> open_reserved(int dir, std::string_view name) {
+  Result<Fd> file = open_regular_at(dir, name, O_WRONLY);
+  if (file) return file;
+  switch (file.error().code) {
+    case EISDIR: TRY(rename_at(dir, name, dir, "in_the_way")); [[fallthrough]];
+    case ENOENT:
+    case EINVAL:  // a FIFO that somebody reads, or a device
+    case ENXIO:   // a FIFO or a socket
+    case ELOOP: return make_file(dir, name);
+    default: return file;
+  }
+}
+
 Result<void> fill_reserved(int dir, std::string_view reserved, std::string_view name, std::string_view text) {
   TRY(exists_at(dir, name) ? sync(dir) : fill_reserved_over(dir, reserved, name, text));
   // What can't be marked is durable all the same; whoever reads it will sync it once more.
   const Result<Fd> file = open_regular_at(dir, name, O_WRONLY);
-  if (file && !set_attribute(file->get(), kDurable)) (void)set_times_now(file->get()).ok();
+  if (file && !set_attribute(file->get(), kDurable, {})) (void)set_times_now(file->get()).ok();
   return {};
 }
 
-bool is_known_durable(int dir, std::string_view name) {
-  const Result<Fd> file = open_regular_at(dir, name, O_RDONLY);
-  return file && has_attribute(file->get(), kDurable);
+bool is_known_durable(int fd) { return attribute(fd, kDurable).has_value(); }
+
+Result<void> add_note(int dir, std::string_view name, const char* attribute, std::string_view text) {
+  const Fd file = TRY(open_regular_at(dir, name, O_WRONLY));
+  return set_attribute(file.get(), attribute, text);
+}
+
+Result<void> announce(int dir, std::string_view name) {
+  const Fd file = TRY(open_regular_at(dir, name, O_WRONLY));
+  return set_times_now(file.get());
 }
 
 Result<void> fill_reserved_over(int dir, std::string_view reserved, std::string_view name, std::string_view text) {
   {
-    const Fd file = TRY(open_at(dir, reserved, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+    const Fd file = TRY(open_reserved(dir, reserved));
     TRY(write_all(file.get(), text));
     TRY(truncate(file.get(), static_cast<int64_t>(text.size())));
     TRY(sync(file.get()));

@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstring>
 
@@ -127,12 +128,17 @@ Result<int64_t> allocated_size(int fd) {
   return static_cast<int64_t>(info.st_blocks) * 512;
 }
 
-Result<void> set_attribute(int fd, const char* name) {
-  if (::fsetxattr(fd, name, nullptr, 0, 0) != 0) return system_error("fsetxattr");
+Result<void> set_attribute(int fd, const char* name, std::string_view value) {
+  if (::fsetxattr(fd, name, value.data(), value.size(), 0) != 0) return system_error("fsetxattr");
   return {};
 }
 
-bool has_attribute(int fd, const char* name) { return ::fgetxattr(fd, name, nullptr, 0) >= 0; }
+std::optional<std::string> attribute(int fd, const char* name) {
+  std::array<char, kAttributeMax> value;
+  const ssize_t size = ::fgetxattr(fd, name, value.data(), value.size());
+  if (size < 0) return std::nullopt;
+  return std::string(value.data(), static_cast<size_t>(size));
+}
 
 Result<void> set_times_now(int fd) {
   if (::futimens(fd, nullptr) != 0) return system_error("futimens");
@@ -158,11 +164,15 @@ bool exists_at(int dir, std::string_view path) {
 
 Result<ReadSize> read_file_at(int dir, std::string_view path, std::string& out, size_t limit, size_t padding) {
   const Fd fd = TRY(open_regular_at(dir, path, O_RDONLY));
+  return read_file(fd.get(), path, out, limit, padding);
+}
+
+Result<ReadSize> read_file(int fd, std::string_view path, std::string& out, size_t limit, size_t padding) {
   size_t size = 0;
   out.resize(std::max<size_t>(out.size(), 4096 + padding));
   for (;;) {
     const size_t room = out.size() - padding - size;
-    const size_t n = TRY(read_at(fd.get(), out.data() + size, room, static_cast<int64_t>(size)));
+    const size_t n = TRY(read_at(fd, out.data() + size, room, static_cast<int64_t>(size)));
     size += n;
     if (size > limit) return Error{ErrorKind::kTooLarge, 0, std::string(path) + ": larger than a file of its kind"};
     if (n < room) return ReadSize{size};  // a regular file gives all it has
@@ -312,15 +322,18 @@ Result<void> set_owner_group_at(int dir, std::string_view path, const std::optio
 
 Result<void> make_dirs_below(std::string_view base, std::string_view path) {
   Fd at = TRY(open_at(AT_FDCWD, base, O_PATH | O_DIRECTORY));
+  struct stat info {};
+  if (fstat(at.get(), &info) != 0) return system_error("stat", base);
+  const mode_t mode = info.st_mode & (S_ISGID | 0777U);
   while (!path.empty()) {
     const size_t slash = path.find('/');
     const std::string_view name = path.substr(0, slash);
     path.remove_prefix(slash == std::string_view::npos ? path.size() : slash + 1);
     if (name.empty() || name == ".") continue;
-    Result<void> made = make_dir_at(at.get(), name, 0755);
+    Result<void> made = make_dir_at(at.get(), name, mode);
     if (!made && made.error().code != EEXIST) return made;
+    if (made) TRY(set_owner_group_at(at.get(), name, {}, mode));  // whatever the umask
     Fd next = TRY(open_at(at.get(), name, O_PATH | O_NOFOLLOW));
-    struct stat info {};
     if (fstat(next.get(), &info) != 0) return system_error("stat", name);
     if (S_ISLNK(info.st_mode)) return system_error("look below", name, ELOOP);
     if (!S_ISDIR(info.st_mode) && !path.empty()) return system_error("look below", name, ENOTDIR);

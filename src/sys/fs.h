@@ -36,8 +36,8 @@ Result<Fd> open_at(int dir, std::string_view path, int flags, mode_t mode = 0);
 Result<Fd> open_regular_at(int dir, std::string_view path, int flags);
 Result<Fd> open_dir_at(int dir, std::string_view path);
 Result<void> make_dir_at(int dir, std::string_view path, mode_t mode);
-/// `path` and all that is missing above it, 0700. What is made is durable, or else what is put in there would not be.
-Result<void> make_dirs(std::string_view path);
+/// `path` and all that is missing above it. Durable, or else what is put in there would not be.
+Result<void> make_dirs(std::string_view path, mode_t mode = 0700, bool durable = true);
 /// The names that lead to it are durable, whoever has made them; but those in directories that we may not read.
 Result<void> sync_above(std::string_view path);
 Result<void> rename_at(int old_dir, std::string_view old_path, int new_dir, std::string_view new_path);
@@ -59,9 +59,11 @@ Result<void> reserve(int fd, size_t size);
 Result<int64_t> file_size(int fd);
 /// Bytes of disk that the file takes (holes take none).
 Result<int64_t> allocated_size(int fd);
-/// An extended attribute without a value (xattr(7)); its name begins with "user.".
-Result<void> set_attribute(int fd, const char* name);
-bool has_attribute(int fd, const char* name);
+constexpr size_t kAttributeMax = 64;
+/// An extended attribute (xattr(7)); its name begins with "user.".
+Result<void> set_attribute(int fd, const char* name, std::string_view value);
+/// Nothing where the file has none of that name, or one of more than kAttributeMax bytes.
+std::optional<std::string> attribute(int fd, const char* name);
 /// Both of the file's times are now.
 Result<void> set_times_now(int fd);
 /// Time of the last change of the inode, a rename among them.
@@ -81,8 +83,8 @@ enum class FileKind : uint8_t { kFile, kDirectory, kSocket, kOther };
 Result<FileKind> kind_of(int dir, std::string_view path);
 /// Mode and group (absent: as it is) of a directory that nobody else can replace meanwhile.
 Result<void> set_owner_group_at(int dir, std::string_view path, const std::optional<uint32_t>& group, mode_t mode);
-/// Every directory of `path` below `base` that is missing, 0755. No part of it may be a symbolic link (ELOOP); the last
-/// one may be a file that is there.
+/// Every directory of `path` below `base` that is missing, with the mode of `base` and, where that has the setgid bit,
+/// its group. No part of it may be a symbolic link (ELOOP); the last one may be a file that is there.
 Result<void> make_dirs_below(std::string_view base, std::string_view path);
 /// The whole file, into `out` (cleared first) with `padding` readable bytes behind `size`. Missing: ENOENT.
 /// More than `limit` bytes: kTooLarge.
@@ -90,6 +92,8 @@ struct ReadSize {
   size_t size;
 };
 Result<ReadSize> read_file_at(int dir, std::string_view path, std::string& out, size_t limit, size_t padding);
+/// The same of one that is open; `path` is for errors.
+Result<ReadSize> read_file(int fd, std::string_view path, std::string& out, size_t limit, size_t padding);
 /// Like pread(2), again after EINTR; 0 at the end of the file.
 Result<size_t> read_at(int fd, char* to, size_t size, int64_t offset);
 /// Like pwrite(2), all of it; `fd` must not be O_APPEND.

@@ -4,14 +4,14 @@
 
 namespace te::sys {
 
-Result<void> make_dirs(std::string_view path) {
+Result<void> make_dirs(std::string_view path, mode_t mode, bool durable) {
   std::string_view above = path.starts_with('/') ? "/" : ".";
   for (size_t end = 1; end <= path.size(); ++end) {
     if (end < path.size() && path[end] != '/') continue;
     const std::string_view part = path.substr(0, end);
-    Result<void> made = make_dir_at(AT_FDCWD, part, 0700);
+    Result<void> made = make_dir_at(AT_FDCWD, part, mode);
     if (!made && made.error().code != EEXIST) return made;
-    if (made) {
+    if (made && durable) {
       const Fd parent = TRY(open_at(AT_FDCWD, above, O_RDONLY | O_DIRECTORY));
       TRY(sync(parent.get()));
     }

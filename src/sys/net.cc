@@ -54,15 +54,35 @@ std::string describe(const AnyAddress& address, socklen_t size) {
 bool is_loopback(const AnyAddress& address) {
   switch (address.any.sa_family) {
     case AF_INET: return (ntohl(address.v4.sin_addr.s_addr) >> 24U) == 127;
-    case AF_INET6: return IN6_IS_ADDR_LOOPBACK(&address.v6.sin6_addr);
+    case AF_INET6: {
+      const in6_addr& v6 = address.v6.sin6_addr;
+      constexpr size_t kMapped = 12;  // of an IPv4 peer on a socket for both: ::ffff:127.0.0.1
+      return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[kMapped] == 127);
+    }
     default: return true;
   }
+}
+
+// Accepted sockets inherit all of it on Linux. Without probes a peer that has vanished would hold a silent stream for
+// ever; with them it is found out after two minutes.
+void set_tcp_options(int fd) {
+  constexpr struct {
+    int level;
+    int name;
+    int value;
+  } kOptions[] = {{IPPROTO_TCP, TCP_NODELAY, 1},
+                  {SOL_SOCKET, SO_KEEPALIVE, 1},
+                  {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+                  {IPPROTO_TCP, TCP_KEEPINTVL, 10},
+                  {IPPROTO_TCP, TCP_KEEPCNT, 6}};
+  for (const auto& one : kOptions) ::setsockopt(fd, one.level, one.name, &one.value, sizeof one.value);
 }
 
 Result<Listener> describe_listener(Fd fd) {
   AnyAddress address{};
   socklen_t size = sizeof address;
   if (::getsockname(fd.get(), &address.any, &size) != 0) return system_error("getsockname");
+  if (address.any.sa_family != AF_UNIX) set_tcp_options(fd.get());
   Listener listener;
   listener.address = describe(address, size);
   listener.loopback = is_loopback(address);
@@ -123,10 +143,7 @@ Result<Listener> listen_at(const NamedAddress& named, std::string_view text, mod
   Fd fd(::socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return system_error("socket");
   const int on = 1;
-  if (address.any.sa_family != AF_UNIX) {
-    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // inherited by accepted sockets on Linux
-  }
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // of no effect for a unix socket
   if (::bind(fd.get(), &address.any, named.size) != 0) return system_error("listen on", text);
   if (address.any.sa_family == AF_UNIX) ::chmod(address.local.sun_path, mode);
   if (::listen(fd.get(), kBacklog) != 0) return system_error("listen on", text);
@@ -137,7 +154,7 @@ Result<Listener> listen_unix(const NamedAddress& named, std::string_view text, m
   const sockaddr_un& local = named.at.local;
   struct stat info {};
   if (::lstat(local.sun_path, &info) == 0 && S_ISSOCK(info.st_mode)) {
-    const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (probe.valid() && ::connect(probe.get(), &named.at.any, named.size) != 0 && errno == ECONNREFUSED) {
       ::unlink(local.sun_path);  // left behind by one that was killed
     }
@@ -152,8 +169,7 @@ bool trusted_peer(int fd, std::span<const uint32_t> allowed) {
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == 0 || peer.uid == ::geteuid() ||
-         std::find(allowed.begin(), allowed.end(), peer.uid) != allowed.end();
+  return peer.uid == 0 || peer.uid == ::geteuid() || std::ranges::find(allowed, peer.uid) != allowed.end();
 }
 
 }  // namespace

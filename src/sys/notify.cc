@@ -15,7 +15,7 @@ Result<void> Notifier::open() {
 }
 
 Result<int> Notifier::add(const char* directory) {
-  const int number = ::inotify_add_watch(fd_.get(), directory, IN_MOVED_TO | IN_ATTRIB | IN_ONLYDIR | IN_DONT_FOLLOW);
+  const int number = ::inotify_add_watch(fd_.get(), directory, IN_ATTRIB | IN_ONLYDIR | IN_DONT_FOLLOW);
   if (number < 0) return system_error("inotify_add_watch", directory);
   return number;
 }
@@ -39,8 +39,6 @@ bool Notifier::read(Visitor& visitor) {
     at += static_cast<ssize_t>(sizeof event + event.len);
     if ((event.mask & IN_Q_OVERFLOW) != 0) {
       visitor.visit(-1, Change::kLost, {});
-    } else if ((event.mask & IN_MOVED_TO) != 0) {
-      visitor.visit(event.wd, Change::kRenamed, name);
     } else if ((event.mask & IN_ATTRIB) != 0 && event.len > 0) {
       visitor.visit(event.wd, Change::kAttributes, name);
     } else if ((event.mask & IN_MODIFY) != 0) {

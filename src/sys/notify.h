@@ -9,7 +9,7 @@
 
 namespace te::sys {
 
-/// Reports renames into directories, changed attributes of the files in them, and writes to files.
+/// Reports changed attributes of the files in directories, and writes to files.
 class Notifier {
  public:
   Result<void> open();
@@ -21,7 +21,6 @@ class Notifier {
   void remove(int number);
 
   enum class Change : uint8_t {
-    kRenamed,     ///< into the directory
     kAttributes,  ///< of a file in the directory: mode, owner, times, xattr(7)
     kWritten,     ///< the file
     kLost,        ///< some events were; the number says nothing: look everywhere

@@ -7,6 +7,7 @@
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -102,15 +103,33 @@ Result<Fd> open_process(const ProcessId& id) {
   return pidfd;
 }
 
+Fd open_hidden_process(int32_t pid) {
+  Result<Fd> pidfd = open_pidfd(pid);
+  if (!pidfd || read_stat(pid) || ::syscall(SYS_pidfd_send_signal, pidfd->get(), 0, nullptr, 0) != 0) return Fd();
+  return std::move(pidfd).value();
+}
+
 namespace {
 
+/// A child that has asked to be traced by us (PTRACE_TRACEME, ptrace(2)) tells its stops like ends, whatever was asked
+/// for. It goes on as it would have without. False: that was an end.
+bool was_stop(pid_t pid, int status) {
+  if (!WIFSTOPPED(status)) return false;
+  const long signal = WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status);  // SIGTRAP: of its exec
+  ::ptrace(PTRACE_DETACH, pid, nullptr, signal);
+  return true;
+}
+
 Result<std::optional<ChildEnd>> wait_for(pid_t pid) {
-  ChildEnd end;
-  const pid_t got = ::wait4(pid, &end.status, WNOHANG | __WALL, &end.usage);
-  if (got < 0) return system_error("wait4");
-  if (got == 0) return std::optional<ChildEnd>();
-  end.pid = got;
-  return std::optional<ChildEnd>(end);
+  for (;;) {
+    ChildEnd end;
+    const pid_t got = ::wait4(pid, &end.status, WNOHANG | __WALL, &end.usage);
+    if (got < 0) return system_error("wait4");
+    if (got == 0) return std::optional<ChildEnd>();
+    if (was_stop(got, end.status)) continue;
+    end.pid = got;
+    return std::optional<ChildEnd>(end);
+  }
 }
 
 }  // namespace
@@ -133,8 +152,17 @@ std::optional<int32_t> peek_ended_child() {
   return info.si_pid;
 }
 
+bool child_has_ended(int32_t pid) {
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0) return true;
+  return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;  // not CLD_TRAPPED
+}
+
 void wait_child(int32_t pid) {
-  while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
+  int status = 0;
+  for (;;) {
+    const pid_t got = ::waitpid(pid, &status, __WALL);
+    if (got == pid ? !was_stop(pid, status) : errno != EINTR) return;
   }
 }
 
@@ -165,14 +193,16 @@ std::optional<ProcStat> read_stat(int32_t pid) {
   stat.id.pid = pid;
   stat.state = text[name_end + 2];
   text.remove_prefix(name_end + 3);
-  constexpr uint64_t kKernelThread = 0x00200000;  // PF_KTHREAD, linux/sched.h
+  constexpr uint64_t kForkNoExec = 0x00000040;    // PF_FORKNOEXEC, linux/sched.h
+  constexpr uint64_t kKernelThread = 0x00200000;  // PF_KTHREAD
   uint64_t flags = 0;
   const bool whole = take_number(text, stat.parent) && take_number(text, stat.group) && skip_fields(text, 3) &&
                      take_number(text, flags) && skip_fields(text, 10) && take_number(text, stat.threads) &&
-                     skip_fields(text, 1) && take_number(text, stat.id.start_ticks) && skip_fields(text, 28) &&
-                     take_number(text, stat.environment_end);
+                     skip_fields(text, 1) && take_number(text, stat.id.start_ticks) && skip_fields(text, 27) &&
+                     take_number(text, stat.environment_start) && take_number(text, stat.environment_end);
   if (!whole) return std::nullopt;
   stat.kernel_thread = (flags & kKernelThread) != 0;
+  stat.execed = (flags & kForkNoExec) == 0;
   return stat;
 }
 
@@ -250,7 +280,13 @@ void walk(const Node& parent, DescendantVisitor& visitor, int depth) {
   for (const int32_t pid : pids) {
     Result<Fd> pidfd = open_pidfd(pid);
     if (!pidfd) continue;
-    const std::optional<ProcStat> stat = read_stat(pid);
+    std::optional<ProcStat> stat = read_stat(pid);
+    // Hidden (hidepid, proc(5)), or gone. That of our own child is no other's: only we reap it.
+    if (!stat && !parent.pidfd.valid() && !child_has_ended(pid)) {
+      stat.emplace();
+      stat->id.pid = pid;
+      stat->parent = parent.pid;
+    }
     if (!stat || stat->parent != parent.pid) continue;
     // The parent's number has been its own all the time only if it is not reaped even now.
     if (parent.pidfd.valid() && !still_there(parent.pidfd.get())) continue;

@@ -31,6 +31,9 @@ Result<Fd> open_self_sealed();
 Result<void> send_signal(int pidfd, int signal);
 /// The pidfd of the process, if it is still that one; an invalid Fd when it has gone.
 Result<Fd> open_process(const ProcessId& id);
+/// The pidfd of a process of that number that we may signal and /proc does not show us (hidepid, proc(5)): who asks
+/// must know otherwise that it is still that one. An invalid Fd when there is none.
+Fd open_hidden_process(int32_t pid);
 
 /// How a child ended.
 struct ChildEnd {
@@ -46,6 +49,8 @@ Result<std::optional<ChildEnd>> reap_any();
 /// The pid of some child of the caller that has ended and is not reaped yet; it stays so. None: nothing.
 std::optional<int32_t> peek_ended_child();
 
+/// A child that is not reaped yet.
+bool child_has_ended(int32_t pid);
 /// Wait for a child that is about to end, and forget how.
 void wait_child(int32_t pid);
 
@@ -56,13 +61,16 @@ struct ProcStat {
   int32_t group = 0;
   char state = '?';
   bool kernel_thread = false;
+  bool execed = false;  ///< since it was forked; of a dead one too
   int32_t threads = 0;
-  uint64_t environment_end = 0;  ///< address; 0: no memory any more, or a new one that exec(2) has not filled yet
-  std::array<char, 16> comm{};   ///< NUL-terminated, at most 15 characters
+  uint64_t environment_start = 0;  ///< address
+  uint64_t environment_end = 0;    ///< 0: no memory any more, or a new one that exec(2) has not filled yet
+  std::array<char, 16> comm{};     ///< NUL-terminated, at most 15 characters
 
   std::string_view name() const { return comm.data(); }
   /// Reaping is all that is left to do. A leader that has ended before its other threads reads 'Z' too, and is not.
   bool dead() const { return (state == 'Z' || state == 'X') && threads <= 1; }
+  bool has_empty_environment() const { return environment_end != 0 && environment_end == environment_start; }
 };
 std::optional<ProcStat> read_stat(int32_t pid);
 
@@ -70,7 +78,8 @@ std::optional<ProcStat> read_stat(int32_t pid);
 int32_t newest_pid();
 
 /// Calls visit(pidfd, stat) for each living descendant of `root` (zombies and root itself left out), parents first.
-/// What forks meanwhile may be missed; who needs all of them asks again.
+/// What forks meanwhile may be missed; who needs all of them asks again. Of the caller's own child that /proc hides
+/// only its pid is told.
 class DescendantVisitor {
  public:
   virtual ~DescendantVisitor() = default;

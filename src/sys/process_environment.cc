@@ -19,7 +19,7 @@ namespace {
 
 /// More than exec(2) takes (three quarters of 8 MiB for arguments and environment together).
 constexpr size_t kEnvironmentLimit = 8 * kMiB;
-constexpr MonoNanos kExecPatience = 50 * kMillisecond;
+constexpr MonoNanos kExecPatience = kSecond;  ///< a program's pages may come from a slow disk
 
 std::optional<int32_t> pid_of(std::string_view name) {
   int32_t pid = 0;
@@ -30,6 +30,11 @@ std::optional<int32_t> pid_of(std::string_view name) {
 
 /// Ours or the machine's, and so it says nothing of the process.
 bool is_shortage(const Error& error) { return error.code == ENOMEM || error.code == EMFILE || error.code == ENFILE; }
+
+Result<std::string_view> read_environment(int proc, std::string& buffer) {
+  const size_t size = TRY(read_file_at(proc, "environ", buffer, kEnvironmentLimit, 0)).size;
+  return std::string_view(buffer.data(), size);
+}
 
 /// A leader that has ended shows nothing; its other threads still have the memory.
 Result<std::string_view> read_environment_of_threads(int proc, std::string& buffer) {
@@ -50,11 +55,7 @@ Result<Look> unseen(const Error& error) {
   return Look::kDone;
 }
 
-/// Held first and looked at afterwards, so that what was seen is of the process that is signalled.
-Result<Look> look_for_mark(int proc_root, int32_t pid, std::string_view name, std::string& buffer,
-                           MarkVisitor& visitor) {
-  const Result<Fd> pidfd = open_pidfd(pid);
-  if (!pidfd) return unseen(pidfd.error());
+Result<Look> look_at(int proc_root, int32_t pid, std::string& buffer, FunctionRef<void(std::string_view)> see) {
   const Result<Fd> process = open_at(proc_root, std::to_string(pid), O_PATH | O_DIRECTORY);
   if (!process) return unseen(process.error());
   Result<std::string_view> environment = read_environment(process->get(), buffer);
@@ -66,10 +67,30 @@ Result<Look> look_for_mark(int proc_root, int32_t pid, std::string_view name, st
     if (stat->kernel_thread || stat->dead()) return Look::kDone;
     if (stat->threads > 1) environment = read_environment_of_threads(process->get(), buffer);
     if (!environment) return unseen(environment.error());
-    if (environment->empty()) return stat->environment_end == 0 ? Look::kAgain : Look::kDone;
+    if (environment->empty()) return stat->has_empty_environment() ? Look::kDone : Look::kAgain;  // it may have one now
   }
-  if (const auto value = value_in_environment(*environment, name)) visitor.visit(pidfd->get(), *value);
+  see(*environment);
   return Look::kDone;
+}
+
+/// Each process there is, and for a while again those that are between two programs.
+Result<void> look_at_all(FunctionRef<Result<Look>(int proc_root, int32_t pid)> look) {
+  const Fd proc = TRY(open_at(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY));
+  std::vector<int32_t> unclear;
+  for (const DirEntry& entry : TRY(list_dir(proc.get()))) {
+    const std::optional<int32_t> pid = pid_of(entry.name);
+    if (pid && TRY(look(proc.get(), *pid)) == Look::kAgain) unclear.push_back(*pid);
+  }
+  const MonoNanos until = mono_now() + kExecPatience;
+  while (!unclear.empty() && mono_now() < until) {
+    ::poll(nullptr, 0, 1);
+    size_t left = 0;
+    for (const int32_t pid : unclear) {
+      if (TRY(look(proc.get(), pid)) == Look::kAgain) unclear[left++] = pid;
+    }
+    unclear.erase(unclear.begin() + static_cast<ptrdiff_t>(left), unclear.end());
+  }
+  return {};
 }
 
 }  // namespace
@@ -85,45 +106,36 @@ std::optional<std::string_view> value_in_environment(std::string_view environmen
   return std::nullopt;
 }
 
-Result<std::string_view> read_environment(int proc, std::string& buffer) {
-  const size_t size = TRY(read_file_at(proc, "environ", buffer, kEnvironmentLimit, 0)).size;
-  return std::string_view(buffer.data(), size);
+Result<std::string_view> await_environment(int proc, int32_t pid, std::string& buffer) {
+  const MonoNanos until = mono_now() + kExecPatience;
+  for (;;) {
+    Result<std::string_view> environment = read_environment(proc, buffer);
+    if (!environment || !environment->empty()) return environment;
+    const std::optional<ProcStat> stat = read_stat(pid);
+    if (!stat || stat->dead() || stat->has_empty_environment() || mono_now() >= until) return environment;
+    ::poll(nullptr, 0, 1);
+  }
 }
 
 Result<void> visit_environments(FunctionRef<void(int32_t pid, std::string_view environment)> visit) {
-  const Fd proc = TRY(open_at(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY));
   std::string buffer;
-  for (const DirEntry& entry : TRY(list_dir(proc.get()))) {
-    const std::optional<int32_t> pid = pid_of(entry.name);
-    if (!pid) continue;
-    const Result<Fd> process = open_at(proc.get(), entry.name, O_PATH | O_DIRECTORY);
-    if (!process) continue;
-    const Result<std::string_view> environment = read_environment(process->get(), buffer);
-    if (environment) visit(*pid, *environment);  // else it has gone, is not ours to read, or a thread of the kernel
-  }
-  return {};
+  return look_at_all([&](int proc_root, int32_t pid) {
+    return look_at(proc_root, pid, buffer, [&](std::string_view environment) { visit(pid, environment); });
+  });
 }
 
 Result<void> visit_marked(std::string_view name, MarkVisitor& visitor) {
-  const Fd proc = TRY(open_at(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY));
   const int32_t self = ::getpid();
   std::string buffer;
-  std::vector<int32_t> unclear;
-  for (const DirEntry& entry : TRY(list_dir(proc.get()))) {
-    const std::optional<int32_t> pid = pid_of(entry.name);
-    if (!pid || *pid == self) continue;
-    if (TRY(look_for_mark(proc.get(), *pid, name, buffer, visitor)) == Look::kAgain) unclear.push_back(*pid);
-  }
-  const MonoNanos until = mono_now() + kExecPatience;
-  while (!unclear.empty() && mono_now() < until) {
-    ::poll(nullptr, 0, 1);
-    std::vector<int32_t> again;
-    for (const int32_t pid : unclear) {
-      if (TRY(look_for_mark(proc.get(), pid, name, buffer, visitor)) == Look::kAgain) again.push_back(pid);
-    }
-    unclear.swap(again);
-  }
-  return {};
+  return look_at_all([&](int proc_root, int32_t pid) -> Result<Look> {
+    if (pid == self) return Look::kDone;
+    // Held first and looked at afterwards, so that what was seen is of the process that is signalled.
+    const Result<Fd> pidfd = open_pidfd(pid);
+    if (!pidfd) return unseen(pidfd.error());
+    return look_at(proc_root, pid, buffer, [&](std::string_view environment) {
+      if (const auto value = value_in_environment(environment, name)) visitor.visit(pidfd->get(), *value);
+    });
+  });
 }
 
 }  // namespace te::sys

@@ -13,10 +13,12 @@ namespace te::sys {
 
 /// The value of `name` in a NUL-separated environment as /proc/PID/environ has it; nothing when it is not in there.
 std::optional<std::string_view> value_in_environment(std::string_view environment, std::string_view name);
-/// Into `buffer`, of the process behind the directory `proc` of /proc; the view is into it. Empty: it has none, is a
-/// thread of the kernel, or is just between two programs (exec(2)).
-Result<std::string_view> read_environment(int proc, std::string& buffer);
-/// Calls visit(pid, environment) for every process whose environment can be read. The pid alone is no identity.
+/// Into `buffer`, of process `pid`, whose directory of /proc is `proc`; the view is into it. Empty: it has none, or is
+/// a thread of the kernel. One that is between two programs (exec(2)) is waited for, a second at most.
+Result<std::string_view> await_environment(int proc, int32_t pid, std::string& buffer);
+/// Calls visit(pid, environment) for every process whose environment can be read. The pid alone is no identity. One
+/// that is between two programs is waited for, a second at most. Error: some process could not be looked at, for want
+/// of memory or descriptors.
 Result<void> visit_environments(FunctionRef<void(int32_t pid, std::string_view environment)> visit);
 
 class MarkVisitor {
@@ -24,9 +26,8 @@ class MarkVisitor {
   virtual ~MarkVisitor() = default;
   virtual void visit(int pidfd, std::string_view value) = 0;
 };
-/// Calls visit(pidfd, value) for every process whose environment has `name`=value, the caller left out. One that is
-/// between two programs is waited for, some milliseconds. What forks meanwhile may be missed; who needs all of them
-/// asks again. Error: some process could not be looked at, for want of memory or descriptors.
+/// The same for every process whose environment has `name`=value, the caller left out. What forks meanwhile may be
+/// missed; who needs all of them asks again.
 Result<void> visit_marked(std::string_view name, MarkVisitor& visitor);
 
 }  // namespace te::sys

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <malloc.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -25,6 +26,11 @@ OpenFileLimits raise_open_file_limit() {
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
   return before;
+}
+
+size_t usable_processors() {
+  cpu_set_t set;
+  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<size_t>(CPU_COUNT(&set)) : 0;
 }
 
 Result<std::string> absolute_path(std::string_view path) {
@@ -67,6 +73,13 @@ ProcessFigures process_figures() {
     out.started_at_us = wall_now() - (up_us - start_us);
   }
   return out;
+}
+
+void take_standard_fds() {
+  int fd = 0;
+  do fd = ::open("/dev/null", O_RDONLY);  // NOLINT(android-cloexec-open): they go on like any others
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
 }
 
 bool stderr_is_journal() {

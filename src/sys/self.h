@@ -1,6 +1,7 @@
 // What a program finds out about itself and the place where it was started.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,6 +17,9 @@ struct OpenFileLimits {
 /// Raises the soft limit of open files to the hard one; answers what it was before (getrlimit(2)).
 OpenFileLimits raise_open_file_limit();
 
+/// Those that the caller may run on (sched_getaffinity(2)); 0: not to be found out.
+size_t usable_processors();
+
 /// `path` behind the working directory, unless it begins with '/'.
 Result<std::string> absolute_path(std::string_view path);
 
@@ -30,6 +34,10 @@ struct ProcessFigures {
 };
 /// Of the caller; what can't be found out is 0.
 ProcessFigures process_figures();
+
+/// Of 0, 1 and 2 those that the caller was started without are taken, so that no file or socket of its own gets these
+/// numbers. Writing to them fails as before (EBADF).
+void take_standard_fds();
 
 /// Whether standard error is the journal's stream (JOURNAL_STREAM, systemd.exec(5)).
 bool stderr_is_journal();

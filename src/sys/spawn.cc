@@ -131,10 +131,14 @@ Spawner::~Spawner() {
   for (Start& start : *starts_) start.wait();
 }
 
-bool Spawner::ready() const { return (*starts_)[next_ % kStarts].busy.load(std::memory_order_acquire) == 0; }
+bool Spawner::ready() const {
+  return std::ranges::any_of(*starts_, [](const Start& one) { return one.busy.load(std::memory_order_acquire) == 0; });
+}
 
 Result<Spawned> Spawner::start(const SpawnPlan& plan) {
-  Start& start = (*starts_)[next_++ % kStarts];
+  size_t free = 0;
+  while (free < kStarts && (*starts_)[free].busy.load(std::memory_order_acquire) != 0) ++free;
+  Start& start = (*starts_)[free % kStarts];
   start.wait();
   start.argv.copy(plan.argv);
   start.envp.copy(plan.envp);

@@ -59,7 +59,6 @@ class Spawner {
   static constexpr size_t kStarts = 4;
 
   std::unique_ptr<std::array<Start, kStarts>> starts_;
-  size_t next_ = 0;
 };
 
 }  // namespace te::sys

@@ -11,8 +11,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 
+#include "sys/clock.h"
 #include "sys/fs.h"
 #include "sys/net.h"
 #include "sys/signals.h"
@@ -72,9 +74,16 @@ void kill_child(int32_t pid) {
   if (pid > 1) ::kill(pid, SIGKILL);
 }
 
-int wait_supervisor_signal(MonoNanos deadline, bool for_long) {
+void continue_child(int32_t pid) {
+  if (pid > 1) ::kill(pid, SIGCONT);
+}
+
+int wait_supervisor_signal(MonoNanos deadline) {
+  constexpr MonoNanos kMoment = 50 * kMillisecond;  // most tasks are over before
   const sigset_t set = signals({SIGCHLD, SIGTERM, SIGUSR1, SIGIO});
-  return for_long ? wait_signal_small(set, deadline) : wait_signal(set, deadline);
+  const MonoNanos moment = mono_now() + kMoment;
+  const int signal = wait_signal(set, std::min(deadline, moment));
+  return signal != 0 || deadline <= moment ? signal : wait_signal_small(set, deadline);
 }
 
 bool signal_child_group(int32_t leader, int signal) { return leader > 1 && ::kill(-leader, signal) == 0; }

@@ -26,9 +26,11 @@ bool stop_pending();
 bool readable_within(int fd, int milliseconds);
 /// KILL to our own child, that is not reaped yet.
 void kill_child(int32_t pid);
-/// SIGCHLD, SIGTERM, SIGUSR1, or SIGIO (signal_when_readable); 0 when the deadline has passed. `for_long`:
-/// small_wait.h.
-int wait_supervisor_signal(MonoNanos deadline, bool for_long);
+/// CONT to it.
+void continue_child(int32_t pid);
+/// SIGCHLD, SIGTERM, SIGUSR1, or SIGIO (signal_when_readable); 0 when the deadline has passed. When nothing has come
+/// for a moment the wait goes on small (small_wait.h).
+int wait_supervisor_signal(MonoNanos deadline);
 /// To the process group that our own unreaped child `leader` leads. False: to none of it.
 bool signal_child_group(int32_t leader, int signal);
 

@@ -68,6 +68,7 @@ Task& Manager::insert(std::unique_ptr<Task> task, Place place) {
 void Manager::forget(Task& task) {
   leave_slot(task);
   active_.erase(task.sequence);
+  if (task.expires) expiries_.erase(task.expiry);
   const auto at = names_.find(task.name);
   Task* successor = nullptr;
   if (at->second.next == &task) {
@@ -105,7 +106,6 @@ void Manager::recover(std::vector<Recovered> found) {
       add_chore(Chore::kDiscardNext, task);  // its command never came to the point of being answered
     }
   }
-  std::sort(expiries_.begin(), expiries_.end());
   if (!store_.clear_way({})) obstructed();
   while (!chores_.empty()) {
     const ChoreItem item = chores_.front();
@@ -208,10 +208,9 @@ void Manager::on_supervisor_end(uint64_t id, bool clean) {
   task->held = false;
   task->stray = task->stray || !clean;
   task->swept = !task->stray;
-  task->leftover = 0;
   active_.erase(id);
-  // What was written since the last tick; nothing looks at it any more.
-  if (options_.log_max_bytes > 0) store_.bound_logs(*task, options_.log_max_bytes);
+  if (std::exchange(task->leftover, 0) != 0) observer_.on_changed(*task);
+  bound_logs(*task);  // what was written since the last tick
   after_supervisor(*task);
 }
 
@@ -295,8 +294,8 @@ void Manager::on_step_due(uint64_t id) {
 
 // Asked for what looks like an orphan, which is rare: no index for it.
 bool Manager::is_supervised(std::string_view uid) const {
-  return std::any_of(by_id_.begin(), by_id_.end(),
-                     [&](const auto& entry) { return entry.second->supervised && entry.second->uid.view() == uid; });
+  return std::ranges::any_of(
+      by_id_, [&](const auto& entry) { return entry.second->supervised && entry.second->uid.view() == uid; });
 }
 
 void Manager::on_pod(uint64_t id, const PodRecord& pod) {

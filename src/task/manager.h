@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/histogram.h"
@@ -208,16 +209,19 @@ class Manager final : public RuntimeEvents {
 
   // manager_records.cc: what the records say of a run, and its end
   void look_at_post_stop(Task& task);
-  Result<bool> is_tellable(const Task& task);
-  Told look_at_records(Task& task, bool durable = false);
-  void conclude(Task& task, bool durable = false);
+  Result<bool> is_tellable(const Task& task, const ExitRecord& end);
+  Told look_at_records(Task& task, bool found = false);
+  void conclude(Task& task, bool found = false);
   void look_later(Task& task);
+  void expire_at(Task& task, MonoNanos when);
   void count_end(std::string_view reason);
-  void set_ended(Task& task, ExitRecord end);
+  void set_ended(Task& task, ExitRecord end, bool found = false);
   Result<bool> ended_after_all(Task& task);
 
   // manager_turn.cc: starts, chores, the step of a turn and the tick
   void queue_start(Task& task);
+  void drop_forgotten_starts();
+  void expect_start(const Task& task, size_t coming);
   bool start_next();
   static bool& due_flag(Chore chore, Task& task);
   void add_chore(Chore chore, Task& task);
@@ -229,6 +233,7 @@ class Manager final : public RuntimeEvents {
   bool look_at_dirty();
   bool take(Due kind);
   void look_again(Task& task);
+  void bound_logs(Task& task);
 
   // manager_commands.cc: what clients ask for
   void run_command();
@@ -268,7 +273,8 @@ class Manager final : public RuntimeEvents {
   std::vector<uint64_t> failed_starts_;
   std::vector<uint64_t> unclear_;  ///< with records that can't be read now; without a supervisor, or found with one
   MonoNanos patience_ends_ = 0;    ///< of recovery with them: one bad sector must not keep all the others away
-  std::deque<std::pair<MonoNanos, uint64_t>> expiries_;  ///< in order
+  std::multimap<MonoNanos, uint64_t> expiries_;
+  std::vector<uint64_t> logs_due_;  ///< of tasks that no tick looks at any more
   MonoNanos next_tick_ = kNever;
   bool obstructed_ = false;  ///< something may stand in the way of a task (Store::clear_way)
   uint32_t running_ = 0;     ///< tasks that take a slot

@@ -80,7 +80,7 @@ std::vector<NewTask*> Manager::first_creations() {
     NewTask& wish = command->wishes.front();
     const Task* known = find(wish.name);
     if (known != nullptr && !known->deleting()) break;
-    if (std::any_of(out.begin(), out.end(), [&](const NewTask* other) { return other->name == wish.name; })) break;
+    if (std::ranges::any_of(out, [&](const NewTask* other) { return other->name == wish.name; })) break;
     out.push_back(&wish);
   }
   return out;
@@ -108,6 +108,9 @@ std::vector<Result<Manager::Made>> Manager::make(const std::vector<NewTask*>& wi
     if (made) creations.push_back({made->task.get(), made->place, {}});
   }
   if (creations.empty()) return out;
+  size_t coming = start_queue_.size();
+  // A disk takes as long for them as a supervisor to come to life.
+  for (const Creation& creation : creations) expect_start(*creation.task, ++coming);
   const MonoNanos began = clock_.mono();
   store_.create(creations);
   adapt_group(creations.size(), clock_.mono() - began);

@@ -1,5 +1,6 @@
 // Manager: what the records on disk say of a run, and its end.
 #include <algorithm>
+#include <utility>
 
 #include "task/manager.h"
 #include "task/status.h"
@@ -14,41 +15,47 @@ void add_span(Histogram& histogram, WallMicros from, WallMicros to) {
   if (from != 0 && to != 0) histogram.add(std::clamp<WallMicros>(to - from, 0, kLongest) * 1'000);
 }
 
+bool may_have_run(const RunRecord& run) {
+  return run.supervisor.pid != 0 || (run.pod && std::ranges::any_of(run.pod->containers, &ContainerRecord::begun));
+}
+
 }  // namespace
 
-// The end has been told; how the postStop hook ended is added when it is known.
+// The end has been told; how the postStop hook ended is added when it is known. The supervisor may be another one by
+// now, for the hook alone.
 void Manager::look_at_post_stop(Task& task) {
   if (task.spec.process.post_stop == nullptr || task.run.post_stop.outcome != HookOutcome::kNone) return;
   const Result<std::optional<RunRecord>> run = store_.read_run(task);
-  if (!run || !*run || (*run)->post_stop.outcome == HookOutcome::kNone) return;
-  task.run.post_stop = (*run)->post_stop;
-  observer_.on_changed(task);
+  if (!run || !*run) return;
+  task.run = **run;
+  if (task.run.post_stop.outcome != HookOutcome::kNone) observer_.on_changed(task);
 }
 
 // An end is told when no power loss can take it back. As long as its supervisor lives that one sees to it; should it be
 // slow in that, or not come to it any more, we do.
-Result<bool> Manager::is_tellable(const Task& task) {
-  if (store_.exit_is_durable(task)) return true;
+Result<bool> Manager::is_tellable(const Task& task, const ExitRecord& end) {
+  if (end.durable) return true;
   if (task.supervised && !task.end_due) return false;
   TRY(noted(store_.make_exit_durable(task)));
   return true;
 }
 
-Manager::Told Manager::look_at_records(Task& task, bool durable) {
+Manager::Told Manager::look_at_records(Task& task, bool found) {
   if (task.phase == TaskPhase::kEnded) {
     look_at_post_stop(task);
     return Told::kEnded;
   }
   Result<std::optional<ExitRecord>> end = store_.read_exit(task);
   if (end && *end) {
-    const Result<bool> tellable = durable ? Result<bool>(true) : is_tellable(task);
+    const Result<bool> tellable = found ? Result<bool>(true) : is_tellable(task, **end);
     if (!tellable) return Told::kUnclear;
     if (!*tellable) return Told::kNotYet;
-    if (!task.started()) {
+    // What is left of it, or a hook that is to follow, is found by its run; the end says all else.
+    if (!task.started() && (task.supervised || task.spec.process.post_stop != nullptr || task.spec.pod != nullptr)) {
       const Result<std::optional<RunRecord>> run = store_.read_run(task);
       if (run && *run) task.run = **run;
     }
-    set_ended(task, std::move(**end));
+    set_ended(task, std::move(**end), found);
     return Told::kEnded;
   }
   if (!end) {
@@ -57,8 +64,9 @@ Manager::Told Manager::look_at_records(Task& task, bool durable) {
   }
   const Result<std::optional<RunRecord>> run = store_.read_run(task);
   if (!run) return run.error().kind == ErrorKind::kSystem ? Told::kUnclear : Told::kBegun;
-  // One that was seen and is not there any more was removed by hand: what it told is still so.
-  if (!*run) return task.run.supervisor.pid != 0 ? Told::kBegun : Told::kNotBegun;
+  // One that was seen and is not there any more was removed by hand: what it told is still so. So is what a broken end
+  // tells.
+  if (!*run) return !end || may_have_run(task.run) ? Told::kBegun : Told::kNotBegun;
   if (!(*run)->begun()) return Told::kBegun;
   if ((*run)->pod) {
     if (!task.run.pod) task.run = **run;  // later news come by on_pod()
@@ -81,8 +89,8 @@ Manager::Told Manager::look_at_records(Task& task, bool durable) {
 
 // There is no supervisor any more: what is on disk is all that will ever be. Nothing is concluded from records that
 // can't be read just now (out of descriptors, say): a true end must not become a lost one, nor be run again.
-void Manager::conclude(Task& task, bool durable) {
-  const Told told = look_at_records(task, durable);
+void Manager::conclude(Task& task, bool found) {
+  const Told told = look_at_records(task, found);
   task.unclear = false;
   switch (told) {
     case Told::kEnded:
@@ -98,8 +106,13 @@ void Manager::conclude(Task& task, bool durable) {
 
 void Manager::look_later(Task& task) {
   task.unclear = true;
-  unclear_.push_back(task.sequence);
+  if (!std::exchange(task.look_due, true)) unclear_.push_back(task.sequence);
   tick_soon();
+}
+
+void Manager::expire_at(Task& task, MonoNanos when) {
+  task.expires = true;
+  task.expiry = expiries_.emplace(when, task.sequence);
 }
 
 void Manager::count_end(std::string_view reason) {
@@ -112,7 +125,8 @@ void Manager::count_end(std::string_view reason) {
   counters_.ended_by_reason.push_back({reason, 1});
 }
 
-void Manager::set_ended(Task& task, ExitRecord end) {
+// `found`: at the start of this agent. Most likely an earlier one has told it, so it is no news.
+void Manager::set_ended(Task& task, ExitRecord end, bool found) {
   if (task.persisted_at != 0) {
     // One that ended at once was never seen running.
     if (task.phase != TaskPhase::kRunning) add_span(counters_.create_to_exec, task.accepted_at, end.execed_at);
@@ -123,15 +137,18 @@ void Manager::set_ended(Task& task, ExitRecord end) {
   const WallMicros finished_at = end.finished_at;
   task.end = std::make_unique<ExitRecord>(std::move(end));
   task.wait_message.clear();
-  task.leftover = task.supervised && task.held ? runtime_.count_leftovers(task) : 0;
+  const bool may_be_left = task.supervised && task.held && !task.end->tree_gone;
+  task.leftover = may_be_left ? runtime_.count_leftovers(task) : 0;
   leave_slot(task);
   if (options_.ttl_after_finished > 0) {
     const WallMicros age = std::max<WallMicros>(0, clock_.wall() - finished_at) * 1'000;
-    expiries_.emplace_back(clock_.mono() + std::max<MonoNanos>(0, options_.ttl_after_finished - age), task.sequence);
+    expire_at(task, clock_.mono() + std::max<MonoNanos>(0, options_.ttl_after_finished - age));
   }
-  const Status status = status_of(task);
-  count_end(status.reason);
-  log_.info("task ended", {{"task", task.name}, {"reason", status.reason}, {"code", status.exit_code}});
+  if (!found) {
+    const Status status = status_of(task);
+    count_end(status.reason);
+    log_.info("task ended", {{"task", task.name}, {"reason", status.reason}, {"code", status.exit_code}});
+  }
   observer_.on_changed(task);
 }
 
@@ -140,7 +157,7 @@ Result<bool> Manager::ended_after_all(Task& task) {
   if (!task.lost) return false;
   Result<std::optional<ExitRecord>> end = store_.read_exit(task);
   if (!end && end.error().kind == ErrorKind::kSystem) return std::move(end).error();
-  if (!end || !*end || !TRY(is_tellable(task))) return false;
+  if (!end || !*end || !TRY(is_tellable(task, **end))) return false;
   task.lost = false;
   set_ended(task, std::move(**end));
   return true;

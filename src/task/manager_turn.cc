@@ -1,6 +1,7 @@
 // Manager: what one turn of the loop does, and what a tick looks after.
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "task/manager.h"
 #include "task/manager_command.h"
@@ -9,18 +10,39 @@ namespace te {
 
 namespace {
 
-constexpr size_t kTickBatch = 128;  ///< tasks that one tick looks at; the others have theirs in the next ones
+// What one tick looks at; the rest has its turn in the next ones.
+constexpr size_t kTickBatch = 128;        ///< tasks
+constexpr uint32_t kTickLeftovers = 256;  ///< processes that they have left, as far as one knows
+
+/// Nothing of main's tree is left when its end says so, or postStop has begun: that is no leftover itself.
+bool leaves_any(const Task& task) { return !task.end->tree_gone && task.run.phase != RunPhase::kPostStop; }
 
 }  // namespace
 
 void Manager::queue_start(Task& task) {
   if (task.start_due) return;
   task.start_due = true;
+  if (start_queue_.size() > 2 * by_id_.size()) drop_forgotten_starts();
   start_queue_.push_back(task.sequence);
   if (options_.max_concurrent != 0 && running_ + start_queue_.size() > options_.max_concurrent) {
     task.phase = TaskPhase::kQueued;
     observer_.on_changed(task);
   }
+}
+
+// Those that went while they waited; most often the queue's front gets to them.
+void Manager::drop_forgotten_starts() {
+  for (size_t i = start_queue_.size(); i > 0; --i) {
+    const uint64_t id = start_queue_.front();
+    start_queue_.pop_front();
+    if (by_id(id) != nullptr) start_queue_.push_back(id);
+  }
+}
+
+void Manager::expect_start(const Task& task, size_t coming) {
+  const size_t free =
+      options_.max_concurrent == 0 ? coming : options_.max_concurrent - std::min(running_, options_.max_concurrent);
+  if (free > 0 && !stopping_) runtime_.expect_start(task, std::min(coming, free));
 }
 
 // One start a turn: it costs as much as a durable write. True: another one could follow at once.
@@ -51,6 +73,9 @@ bool Manager::start_next() {
     }
     // Starting looks like having been accepted, but in containers.
     if (started && (told || task->run.pod)) observer_.on_changed(*task);
+    if (!start_queue_.empty()) {
+      if (const Task* next = by_id(start_queue_.front())) expect_start(*next, start_queue_.size());
+    }
     return !start_queue_.empty() && (options_.max_concurrent == 0 || running_ < options_.max_concurrent);
   }
   return false;
@@ -163,13 +188,14 @@ Result<void> Manager::do_chore(Chore chore, Task& task) {
 }
 
 void Manager::expire() {
-  while (!expiries_.empty() && expiries_.front().first <= clock_.mono()) {
-    Task* task = by_id(expiries_.front().second);
-    expiries_.pop_front();
-    if (task == nullptr || task->deleting()) continue;
+  while (!expiries_.empty() && expiries_.begin()->first <= clock_.mono()) {
+    Task* task = by_id(expiries_.begin()->second);
+    expiries_.erase(expiries_.begin());
+    if (task == nullptr) continue;
+    task->expires = false;
+    if (task->deleting()) continue;
     if (task->chore_due) {  // its postStop hook, say
-      expiries_.emplace_back(clock_.mono() + options_.tick_interval, task->sequence);
-      std::sort(expiries_.begin(), expiries_.end());
+      expire_at(*task, clock_.mono() + options_.tick_interval);
       continue;
     }
     log_.debug("finished task has expired", {{"task", task->name}});
@@ -244,13 +270,17 @@ void Manager::look_again(Task& task) {
   if (task.held) runtime_.wake(task);
   if (task.deleting()) runtime_.sweep(task);
   if (task.phase == TaskPhase::kEnded) {
-    const uint32_t leftover = runtime_.count_leftovers(task);
-    if (leftover != task.leftover) {
-      task.leftover = leftover;
-      observer_.on_changed(task);
-    }
+    const uint32_t leftover = leaves_any(task) ? runtime_.count_leftovers(task) : 0;
+    if (std::exchange(task.leftover, leftover) != leftover) observer_.on_changed(task);
   }
-  if (options_.log_max_bytes > 0) store_.bound_logs(task, options_.log_max_bytes);
+  bound_logs(task);
+}
+
+// A tick does no more of it than it can afford; where none would look again the rest is left to the next one.
+void Manager::bound_logs(Task& task) {
+  if (options_.log_max_bytes == 0 || !store_.bound_logs(task, options_.log_max_bytes) || task.supervised) return;
+  logs_due_.push_back(task.sequence);
+  tick_soon();
 }
 
 void Manager::tick() {
@@ -259,13 +289,15 @@ void Manager::tick() {
   look_at_obstacles();
   for (const ChoreItem& item : failed_chores_) chores_.push_back(item);
   failed_chores_.clear();
-  start_queue_.insert(start_queue_.begin(), failed_starts_.begin(), failed_starts_.end());
+  for (auto at = failed_starts_.rbegin(); at != failed_starts_.rend(); ++at) start_queue_.push_front(*at);
   failed_starts_.clear();
   std::vector<uint64_t> unclear;
   unclear.swap(unclear_);
   for (const uint64_t id : unclear) {
     Task* task = by_id(id);
-    if (task == nullptr || !task->unclear) continue;
+    if (task == nullptr) continue;
+    task->look_due = false;
+    if (!task->unclear) continue;
     if (!task->supervised) {
       after_supervisor(*task);
     } else {
@@ -278,14 +310,25 @@ void Manager::tick() {
   auto at = active_.lower_bound(tick_cursor_);
   for (; at != active_.end() && batch.size() < kTickBatch; ++at) batch.push_back(*at);
   tick_cursor_ = at == active_.end() ? 0 : *at;
+  uint32_t counted = 0;
   for (const uint64_t id : batch) {
-    if (Task* task = by_id(id)) look_again(*task);
+    Task* task = by_id(id);
+    if (task == nullptr) continue;
+    if (counted != 0 && counted + task->leftover > kTickLeftovers) {
+      tick_cursor_ = id;
+      break;
+    }
+    look_again(*task);
+    counted += task->leftover;
+  }
+  for (const uint64_t id : std::exchange(logs_due_, {})) {
+    if (Task* task = by_id(id)) bound_logs(*task);
   }
   if (!active_.empty()) tick_soon();
 }
 
 MonoNanos Manager::next_deadline() const {
-  return expiries_.empty() ? next_tick_ : std::min(next_tick_, expiries_.front().first);
+  return expiries_.empty() ? next_tick_ : std::min(next_tick_, expiries_.begin()->first);
 }
 
 }  // namespace te

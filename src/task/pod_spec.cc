@@ -1,6 +1,7 @@
 #include "task/pod_spec.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace te {
 
@@ -17,57 +18,96 @@ bool valid_label_name(std::string_view name) {
   constexpr size_t kLongest = 63;
   const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
   if (name.empty() || name.size() > kLongest || !plain(name.front()) || !plain(name.back())) return false;
-  return std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-'; });
+  return std::ranges::all_of(name, [&](char c) { return plain(c) || c == '-'; });
 }
 
 namespace {
 
-const EnvEntry* find(const std::vector<EnvEntry>& values, std::string_view name) {
-  const auto at = std::find_if(values.begin(), values.end(), [&](const EnvEntry& one) { return one.name == name; });
-  return at == values.end() ? nullptr : &*at;
+class Expander {
+ public:
+  explicit Expander(Expansion* out) : out_(out) {}
+
+  void add(const EnvEntry& entry) {
+    const size_t size = expand(entry.value);
+    take(entry.name.size());
+    const size_t place = values_.size();
+    Value& value = values_[entry.name];
+    if (values_.size() > place) value.place = place;
+    value.size = size;
+    if (out_ == nullptr) return;
+    if (value.place == out_->env.size()) out_->env.emplace_back().name = entry.name;
+    out_->env[value.place].value = std::move(text_);
+  }
+  void add(const std::vector<std::string>& texts, std::vector<std::string> Expansion::*to) {
+    for (const std::string& text : texts) {
+      expand(text);
+      if (out_ != nullptr) (out_->*to).push_back(std::move(text_));
+    }
+  }
+  bool full() const { return full_; }
+
+ private:
+  struct Value {
+    size_t size = 0;
+    size_t place = 0;  ///< in the environment
+  };
+
+  void take(size_t bytes) {
+    full_ = full_ || bytes > room_;
+    room_ -= full_ ? 0 : bytes;
+  }
+  size_t expand(std::string_view text);
+
+  Expansion* out_;  ///< nullptr: sizes are enough
+  bool full_ = false;
+  size_t room_ = kMostExpanded;
+  std::string text_;
+  std::unordered_map<std::string_view, Value> values_;
+};
+
+// Part by part; with a '$' begins a variable, or what is none.
+size_t Expander::expand(std::string_view text) {
+  take(1);  // its NUL
+  text_.clear();
+  size_t sum = 0;
+  bool may_close = true;
+  while (!text.empty() && !full_) {
+    size_t used = std::min(text.find('$'), text.size());
+    std::string_view part = text.substr(0, used);
+    size_t size = used;
+    if (used == 0) {
+      // "$$" is a dollar sign; a '$' before anything else, or before an open '(' alone, is itself.
+      used = std::min<size_t>(text.size(), 2);
+      part = text.substr(0, text.starts_with("$$") ? 1 : used);
+      const size_t close = may_close && text.starts_with("$(") ? text.find(')') : 0;
+      may_close = may_close && close != std::string_view::npos;  // nor do those behind it, which are not looked for
+      if (close != 0 && may_close) part = text.substr(0, used = close + 1);
+      size = part.size();
+      const auto value = close != 0 && may_close ? values_.find(part.substr(2, close - 2)) : values_.end();
+      if (value != values_.end()) {
+        size = value->second.size;
+        if (out_ != nullptr) part = out_->env[value->second.place].value;
+      }
+    }
+    take(size);
+    sum += size;
+    if (out_ != nullptr && !full_) text_ += part;
+    text.remove_prefix(used);
+  }
+  return sum;
 }
 
 }  // namespace
 
-std::string expand_variables(std::string_view text, const std::vector<EnvEntry>& values) {
-  std::string out;
-  for (size_t at = 0; at < text.size(); ++at) {
-    if (text[at] != '$' || at + 1 == text.size()) {
-      out += text[at];
-      continue;
-    }
-    const char next = text[at + 1];
-    const size_t close = next == '(' ? text.find(')', at + 2) : std::string_view::npos;
-    if (close != std::string_view::npos) {
-      const std::string_view name = text.substr(at + 2, close - at - 2);
-      if (const EnvEntry* value = find(values, name)) {
-        out += value->value;
-      } else {
-        out += text.substr(at, close - at + 1);
-      }
-      at = close;
-    } else {
-      // "$$" is a dollar sign; a '$' before anything else, or before an open '(' alone, is itself.
-      out += '$';
-      if (next != '$') out += next;
-      ++at;
-    }
-  }
-  return out;
-}
-
-std::vector<EnvEntry> expand_environment(const std::vector<EnvEntry>& env) {
-  std::vector<EnvEntry> out;
-  for (const EnvEntry& entry : env) {
-    std::string value = expand_variables(entry.value, out);
-    const auto at = std::find_if(out.begin(), out.end(), [&](const EnvEntry& one) { return one.name == entry.name; });
-    if (at == out.end()) {
-      out.push_back({entry.name, std::move(value)});
-    } else {
-      at->value = std::move(value);
-    }
-  }
-  return out;
+Result<void> expand_container(const ContainerSpec& container, Expansion* out) {
+  Expander expander(out);
+  std::string_view field = "env";
+  for (const EnvEntry& entry : container.env) expander.add(entry);
+  if (!expander.full()) field = "command";
+  expander.add(container.command, &Expansion::command);
+  if (!expander.full()) field = "args";
+  expander.add(container.args, &Expansion::args);
+  return expander.full() ? invalid(std::string(field) + ": expands to more than 1 MiB") : Result<void>();
 }
 
 }  // namespace te

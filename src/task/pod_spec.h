@@ -9,6 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
+#include "base/size.h"
+
 namespace te {
 
 constexpr int64_t kDefaultPodGraceSeconds = 30;
@@ -145,11 +148,18 @@ inline std::string pod_log_file(std::string_view container) {
 /// `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, 63 at most (RFC 1123 label): containers, volumes, host names.
 bool valid_label_name(std::string_view name);
 
+/// What a container's environment, command and args may come to, all together: exec(2) takes about 2 MiB.
+constexpr size_t kMostExpanded = 1 * kMiB;
+
 /// $(NAME) by its value, $$ by $; a name that is not there stays as it is written (third_party/forked/golang/expansion
 /// of Kubernetes).
-std::string expand_variables(std::string_view text, const std::vector<EnvEntry>& values);
-/// The environment with each value expanded by those before it; a name that comes twice keeps its first place and its
-/// last value.
-std::vector<EnvEntry> expand_environment(const std::vector<EnvEntry>& env);
+struct Expansion {
+  /// Each value expanded by those before it; a name that comes twice keeps its first place and its last value.
+  std::vector<EnvEntry> env;
+  std::vector<std::string> command;
+  std::vector<std::string> args;
+};
+/// kInvalid: over kMostExpanded, "env: expands to more than 1 MiB". With nullptr for `out` it is only counted.
+Result<void> expand_container(const ContainerSpec& container, Expansion* out);
 
 }  // namespace te

@@ -7,7 +7,7 @@ namespace te {
 Uid Uid::from(std::string_view text) {
   Uid uid;
   const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
-  if (text.size() == uid.digits.size() && std::all_of(text.begin(), text.end(), is_hex)) {
+  if (text.size() == uid.digits.size() && std::ranges::all_of(text, is_hex)) {
     std::copy(text.begin(), text.end(), uid.digits.begin());
   }
   return uid;

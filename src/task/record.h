@@ -103,6 +103,8 @@ struct ExitRecord {
   WallMicros started_at = 0;  ///< 0: never started
   WallMicros execed_at = 0;
   WallMicros finished_at = 0;  ///< reaped, or found lost
+  bool durable = false;        ///< not in the file: no power loss can take it any more
+  bool tree_gone = false;      ///< nothing of what main had started was left by then
   Box<PodRecord> pod;          ///< of a run in containers; then there is no wait status, stage or errno
 };
 

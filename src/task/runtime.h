@@ -14,7 +14,7 @@ namespace te {
 /// What happens to a run, told to the manager; `id` is Task::sequence.
 class RuntimeEvents {
  public:
-  /// run.json or exit.json has appeared or changed.
+  /// Something may be new in run.json or exit.json.
   virtual void on_record(uint64_t id) = 0;
   /// exit.json has appeared, and its supervisor has done with it.
   virtual void on_end(uint64_t id) = 0;
@@ -40,6 +40,8 @@ class Runtime {
  public:
   virtual ~Runtime() = default;
 
+  /// `coming` starts are about to follow, this one or one like it among them; something may be made ready meanwhile.
+  virtual void expect_start(const Task& task, size_t coming) { (void)task, (void)coming; }
   /// start() would not have to wait for earlier ones. Where it would, the loop turns again when it is time to ask
   /// again.
   virtual bool can_start(const Task& task) {

@@ -44,8 +44,7 @@ bool valid_task_name(std::string_view name) {
   constexpr size_t kLongest = 253;
   if (name.empty() || name.size() > kLongest) return false;
   if (!is_alphanumeric(name.front()) || !is_alphanumeric(name.back())) return false;
-  return std::all_of(name.begin(), name.end(),
-                     [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
+  return std::ranges::all_of(name, [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
 }
 
 namespace {

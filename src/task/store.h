@@ -57,15 +57,14 @@ class Store {
   /// Nothing when there is no such record (yet). kSystem: it can't be told now whether there is one; any other error:
   /// there is one, and it is broken for good.
   virtual Result<std::optional<RunRecord>> read_run(const Task& task) = 0;
+  /// Says too whether the end is known to be durable: a supervisor that is just writing it may not have got so far, and
+  /// one that was killed never will.
   virtual Result<std::optional<ExitRecord>> read_exit(const Task& task) = 0;
-  /// Whether the end that can be read is known to be durable: a supervisor that is just writing it may not have got so
-  /// far, and one that was killed never will.
-  virtual bool exit_is_durable(const Task& task) = 0;
   virtual Result<void> make_exit_durable(const Task& task) = 0;
   /// No supervisor holds the directory's lock. ENOENT: the directory has been taken away.
   virtual Result<bool> unlocked(const Task& task) = 0;
-  /// Keep stdout.log and stderr.log under `max_bytes` each, head and tail.
-  virtual void bound_logs(const Task& task, int64_t max_bytes) = 0;
+  /// Keep stdout.log and stderr.log under `max_bytes` each, head and tail. True: there is more to do.
+  virtual bool bound_logs(const Task& task, int64_t max_bytes) = 0;
 };
 
 }  // namespace te

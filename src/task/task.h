@@ -24,6 +24,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -62,6 +63,8 @@ struct Task {
   bool end_due = false;     ///< its supervisor has done with exit.json, or has had time enough
   bool unclear = false;     ///< its records can't be read at the moment, and it must be known what they say
   // What has been asked for already.
+  std::multimap<MonoNanos, uint64_t>::iterator expiry;  ///< valid where it `expires`
+  bool expires = false;
   bool sweeping = false;       ///< sweep_by_mark is under way
   bool sweep_put_off = false;  ///< and has failed to clear all
   bool chore_due = false;
@@ -69,6 +72,7 @@ struct Task {
   bool start_due = false;
   bool step_due = false;  ///< its runtime has something to write
   bool dirty = false;     ///< its records are to be looked at
+  bool look_due = false;  ///< they are to be looked at again by the tick
   bool in_slot = false;   ///< counts against --max-concurrent-tasks
 
   bool deleting() const { return deleted_at != 0; }

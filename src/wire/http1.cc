@@ -89,8 +89,7 @@ std::string_view HttpRequest::header(std::string_view name) const {
 }
 
 bool HttpRequest::has_header(std::string_view name) const {
-  return std::any_of(headers.begin(), headers.end(),
-                     [name](const HttpHeader& header) { return iequals(header.name, name); });
+  return std::ranges::any_of(headers, [name](const HttpHeader& header) { return iequals(header.name, name); });
 }
 
 /// The buffer begins with the current request; all offsets count from there.

@@ -9,6 +9,8 @@ namespace {
 
 // Less room than this is not worth a system call when more bytes are expected.
 constexpr size_t kWorthReceiving = 1024;
+// Where no length is known: behind a big body there may be much room, and requests that fill it are a long way.
+constexpr size_t kMostUnexpected = 64 * kKiB;
 
 }  // namespace
 
@@ -29,7 +31,7 @@ std::span<char> HttpBuffer::room(size_t expected) {
       reallocate(target);
     }
   }
-  return {bytes_.get() + end_, capacity_ - end_ - kBodyPadding};
+  return {bytes_.get() + end_, std::min(capacity_ - end_ - kBodyPadding, std::max(expected, kMostUnexpected))};
 }
 
 void HttpBuffer::append(size_t count) {

@@ -17,7 +17,7 @@ bool is_value_byte(char byte) { return byte != '\0' && byte != '\r' && byte != '
 bool is_connection_field(std::string_view name) {
   constexpr std::string_view kNames[] = {"connection", "proxy-connection", "keep-alive", "transfer-encoding",
                                          "upgrade"};
-  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+  return std::ranges::find(kNames, name) != std::end(kNames);
 }
 
 int parse_status(std::string_view text) {
@@ -37,7 +37,7 @@ std::string_view malformed_headers(const HeaderList& headers, HeaderSection sect
   bool status_seen = false;
   for (size_t i = 0; i < headers.count(); ++i) {
     const HeaderView field = headers[i];
-    if (!std::all_of(field.value.begin(), field.value.end(), is_value_byte)) return "a bad byte in a field's value";
+    if (!std::ranges::all_of(field.value, is_value_byte)) return "a bad byte in a field's value";
     if (field.name.starts_with(':')) {
       if (section == HeaderSection::kTrailers) return "a pseudo-header field in the trailers";
       if (regular_seen) return "a pseudo-header field behind another";
@@ -48,7 +48,7 @@ std::string_view malformed_headers(const HeaderList& headers, HeaderSection sect
       continue;
     }
     regular_seen = true;
-    if (field.name.empty() || !std::all_of(field.name.begin(), field.name.end(), is_name_byte)) {
+    if (field.name.empty() || !std::ranges::all_of(field.name, is_name_byte)) {
       return "a bad byte in a field's name";
     }
     if (is_connection_field(field.name)) return "a field of the connection";

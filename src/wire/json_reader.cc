@@ -103,7 +103,8 @@ struct JsonParser::Buffers {
 
 class JsonDocument {
  public:
-  JsonDocument(PaddedText text, ondemand::document& document) : text_(text), document_(document) {}
+  JsonDocument(PaddedText text, ondemand::document& document, int max_depth)
+      : text_(text), document_(document), max_depth_(max_depth) {}
 
   Error bad(simdjson::error_code code) {
     size_t at = text_.size;
@@ -139,7 +140,7 @@ class JsonDocument {
   }
 
   Result<void> enter() {
-    if (++depth_ > kJsonMaxDepth) return bad(simdjson::DEPTH_ERROR);
+    if (++depth_ > max_depth_) return bad(simdjson::DEPTH_ERROR);
     return {};
   }
   void leave() { --depth_; }
@@ -162,6 +163,7 @@ class JsonDocument {
  private:
   PaddedText text_;
   ondemand::document& document_;
+  int max_depth_;
   int depth_ = 0;
 };
 
@@ -295,7 +297,7 @@ Result<void> JsonValue::skip() {
 JsonParser::JsonParser() = default;
 JsonParser::~JsonParser() = default;
 
-Result<void> JsonParser::parse(PaddedText text, JsonValue::ElementHandler root) {
+Result<void> JsonParser::parse(PaddedText text, int max_depth, JsonValue::ElementHandler root) {
   if (!buffers_) buffers_ = std::make_unique<Buffers>();
   const std::unique_ptr<Buffers> dropped_after = text.size > kKeepBuffersUpTo ? std::move(buffers_) : nullptr;
   ondemand::parser& parser = (dropped_after ? dropped_after : buffers_)->parser;
@@ -305,7 +307,7 @@ Result<void> JsonParser::parse(PaddedText text, JsonValue::ElementHandler root) 
   if (const auto code = parser.iterate(view).get(document)) {
     return JsonDocument::bad_at(first_bad_byte({text.data, text.size}, code), describe(code));
   }
-  JsonDocument state(text, document);
+  JsonDocument state(text, document, max_depth);
   ondemand::json_type type{};
   if (const auto code = document.type().get(type)) return state.bad(code);
   if (type != ondemand::json_type::object && type != ondemand::json_type::array) {

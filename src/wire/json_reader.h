@@ -23,6 +23,8 @@ namespace te {
 constexpr size_t kJsonPadding = 64;
 /// Nesting of arrays and objects that a document may have.
 constexpr int kJsonMaxDepth = 64;
+/// Of what we have written ourselves: a task that was taken stands within other things there.
+constexpr int kJsonOwnDepth = kJsonMaxDepth + 4;
 
 struct PaddedText {
   const char* data = nullptr;
@@ -83,7 +85,8 @@ class JsonParser {
   JsonParser& operator=(const JsonParser&) = delete;
 
   /// Calls `root` with the document's value. Without an error the whole text was valid JSON.
-  Result<void> parse(PaddedText text, JsonValue::ElementHandler root);
+  Result<void> parse(PaddedText text, JsonValue::ElementHandler root) { return parse(text, kJsonMaxDepth, root); }
+  Result<void> parse(PaddedText text, int max_depth, JsonValue::ElementHandler root);
 
  private:
   friend class JsonDocument;

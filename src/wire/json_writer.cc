@@ -32,7 +32,7 @@ void JsonWriter::quoted(std::string_view plain, std::string_view end) {
 }
 
 JsonWriter& JsonWriter::string(std::string_view text) {
-  if (std::all_of(text.begin(), text.end(), plain)) {
+  if (std::ranges::all_of(text, plain)) {
     quoted(text, "\"");
     need_comma_ = true;
     return *this;

@@ -186,6 +186,11 @@ class Agent:
         return processes(lambda pid: pid != me and (environ_has(pid, f"{MARK}={self.mark}") or
                                                     has_file_below(pid, folder)) and not self._helper(pid))
 
+    def children(self):
+        """Pids of the agent's own children, zombies too: supervisors, helpers, the zygote and what it has in stock."""
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="utf-8") as f:
+            return [int(pid) for pid in f.read().split()]
+
     def _helper(self, pid):
         # The remover of .trash is the agent's own child and no part of a task. Before its exec it looks like the agent.
         # A container runtime has logs open.
@@ -336,10 +341,10 @@ class AgentTest(unittest.TestCase):
     first = False  # True: the class mostly waits and runs beside the others from the beginning
     maxDiff = None
 
-    def agent(self, *flags, **kwargs):
+    def agent(self, *flags, start=True, **kwargs):
         new = Agent(*flags, start=False, **kwargs)
         self.addCleanup(new.close)
-        return new.start()
+        return new.start() if start else new
 
     def scratch(self):
         """A directory of the test that everybody may write to, outside of any data directory."""

@@ -155,6 +155,13 @@ class OwnLog(AgentTest):
         agent.get("/tasks/x%0aforged")
         self.assertEqual([line for line in agent.log().splitlines() if line.startswith("forged")], [])
 
+    def test_without_standard_descriptors(self):
+        logs = os.path.join(self.scratch(), "logs")
+        agent = self.agent(f"--log-dir={logs}", log_dir=logs, prefix=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
+        self.assertEqual([os.readlink(f"/proc/{agent.pid}/fd/{fd}") for fd in range(3)], ["/dev/null"] * 3)
+        agent.run("a", "sh", "-c", "echo out; echo err >&2")
+        self.assertEqual((agent.output("a"), agent.output("a", "stderr")), ("out\n", "err\n"))
+
     def test_log_dir(self):
         folder = os.path.join(self.scratch(), "logs")
         agent = self.agent(f"--log-dir={folder}", log_dir=folder)

@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import re
+import shutil
 import threading
 import time
 import unittest
@@ -121,6 +122,21 @@ class AnswerTest(FakeCase):
             end = self.ended(agent, name)
             self.assertEqual((end["exitCode"], end["reason"]), (code, reason), end)
             self.delete(agent, name)
+
+    def test_a_task_whose_directory_was_taken_away(self):
+        agent = self.agent()
+        for name, told in (("waits", True), ("goes", False)):
+            self.fake.fault("RunPodSandbox", "slow")
+            agent.create(container(name, "", image="box:1"))
+            directory = os.path.join(agent.data_dir, name)
+            eventually(lambda: os.path.exists(os.path.join(directory, "run.json")), 20, "the run's record")
+            shutil.rmtree(directory)
+            if told:
+                eventually(lambda: "No such file" in agent.get(f"/tasks/{name}").text, 20, "its being told why it waits")
+                self.assertEqual(self.fake.left(), 0, "something is left in the runtime")
+            self.delete(agent, name)
+        self.assertEqual(self.fake.left(), 0, "something is left in the runtime")
+        self.assertEqual(self.fake.starts, [])
 
 
 class WireTest(FakeCase):

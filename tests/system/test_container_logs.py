@@ -55,6 +55,19 @@ class BoundedLogTest(ContainerCase):
         self.assertTrue(tail.endswith(last), tail[-100:])
         return int(marks[0])
 
+    def check_followed(self, text):
+        """Nothing is missing but where a marker stands: what is written faster than a follower reads may be cut too."""
+        self.assertTrue(text.endswith("90000\nlast\n"), text[-100:])
+        self.assertNotIn("\0", text)
+        before = 0
+        for piece in MARKER.split(text)[::2]:
+            # Lines beside a marker may be cut.
+            numbers = [int(line) for line in piece.strip("\n").split("\n")[1:-1] if line.isdigit()]
+            if numbers:
+                self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(numbers))))
+                self.assertGreater(numbers[0], before)
+                before = numbers[-1]
+
     def test_bounded_by_holes(self):
         agent, path = self.start()
         eventually(lambda: os.path.exists(path) and "x\n" in agent.get("/tasks/a/logs?tail=1").text, 30, "all written")
@@ -77,12 +90,12 @@ class BoundedLogTest(ContainerCase):
             eventually(lambda: "task_executor_log_followers 2\n" in agent.get("/metrics").text, 10, "two followers")
             self.go_on(agent)
             text = following.result().text
-            self.check(text[:text.index("\n60001\n") + 1], "x\n")
-            self.assertTrue(text.endswith("90000\nlast\n"), text[-100:])
+            self.assertEqual(text.split("\n")[:3], ["first", "1", "2"])
+            self.assertGreaterEqual(len(MARKER.findall(text)), 1)
+            self.check_followed(text)
             new = since.result().text
-            self.assertTrue(new.startswith("60001\n60002\n"), new[:100])
-            self.assertTrue(new.endswith("90000\nlast\n"))
-            self.assertNotIn("\0", new)
+            self.assertTrue(new.startswith(("60001\n", "[... ")), new[:100])
+            self.check_followed(new)
         eventually(lambda: os.stat(path).st_blocks * 512 <= BOUND + 30_000, 10, "bounded at the end")
         self.check(agent.get("/tasks/a/logs").text, "90000\nlast\n")
 

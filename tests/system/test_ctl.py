@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 from agent import AgentTest, BINARY, SLOW, controller, eventually, guide, state_of
 
@@ -158,14 +159,45 @@ class Run(Ctl):
         agent = self.agent(listen="127.0.0.1:0")
         fifo = os.path.join(self.scratch(), "fifo")
         os.mkfifo(fifo)
-        process = self.start("run", "--name=a", "--", "sh", "-c", f"echo one; cat {fifo}; echo three; exit 6")
-        self.assertEqual(process.stdout.readline(), "one\n")
         agent.listen = f"127.0.0.1:{agent.port}"
-        agent.restart()
-        with open(fifo, "w", encoding="utf-8") as f:
-            f.write("two\n")
-        self.assertEqual(process.wait(20 * SLOW), 6)
-        self.assertEqual(process.stdout.read(), "two\nthree\n")
+        for name, end in (("killed", agent.kill9), ("stopped", agent.stop)):
+            process = self.start("run", f"--name={name}", "--", "sh", "-c", f"echo one; cat {fifo}; echo three; exit 6")
+            self.assertEqual(process.stdout.readline(), "one\n")
+            waiting = [self.start("wait", name), self.start("wait", "--all", "-t1h")]
+            # Two that follow, three that wait, and whoever asks.
+            eventually(lambda: "task_executor_http_connections 6\n" in agent.get("/metrics").text, 10, "all wait")
+            end()
+            agent.start()
+            with open(fifo, "w", encoding="utf-8") as f:
+                f.write("two\n")
+            self.assertEqual(process.wait(20 * SLOW), 6, name)
+            self.assertEqual(process.stdout.read(), "two\nthree\n")
+            self.assertEqual(waiting[0].wait(20 * SLOW), 6, name)
+            self.assertEqual(waiting[1].wait(20 * SLOW), 6 if name == "killed" else 1, name)
+        # An end that comes too late for whoever waits for several.
+        agent.create(guide("b", "sleep", "1000"))
+        agent.create(guide("c", "sleep", "1000"))
+        began = time.monotonic()
+        self.check(self.ctl("wait", "-t", "1s", "b", "c"), 124, "")
+        self.assertLess(time.monotonic() - began, 1.9 * SLOW)
+
+    def test_signals_while_the_agent_does_not_answer(self):
+        agent = self.agent()
+        running = self.start("run", "--name=a", "--", "sh", "-c", "echo on; exec sleep 1000")
+        self.assertEqual(running.stdout.readline(), "on\n")
+        os.kill(agent.pid, signal.SIGSTOP)
+        try:
+            process = self.start("run", "--name=b", "--", "true")
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(5 * SLOW), 130)
+            self.assertIn("whether there is a task b", process.stderr.read())
+            running.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            running.send_signal(signal.SIGTERM)
+            self.assertEqual(running.wait(5 * SLOW), 143)
+        finally:
+            os.kill(agent.pid, signal.SIGCONT)
 
     def test_agent_that_can_t_give_the_output_now(self):
         """What the agent refuses for a time is asked for again; what it refuses for good is no end of the output."""
@@ -246,6 +278,17 @@ class Commands(Ctl):
         self.assertEqual(process.stdout.read(), "2\n3\n4\n5\nlast\n")
         self.assertEqual(self.ctl("logs", "b").returncode, 3)
         self.assertEqual(self.ctl("logs", "a", "--stream=x").returncode, 1)
+
+    def test_output_that_can_t_be_written(self):
+        agent = self.agent()
+        agent.run("a", "echo", "something")
+        for words in (("list",), ("logs", "a")):
+            for where, why in ((">/dev/full", "ENOSPC"), (">&-", "EBADF")):
+                done = subprocess.run(["sh", "-c", f'"$@" {where}', "sh", self.taskctl, *words], capture_output=True,
+                                      text=True, check=False, timeout=30 * SLOW, env=self.environment())
+                self.assertEqual(done.returncode, 1, done)
+                self.assertIn("standard output: write: ", done.stderr)
+                self.assertIn(why, done.stderr)
 
     def test_wait(self):
         agent = self.agent()

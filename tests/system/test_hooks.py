@@ -91,6 +91,14 @@ class Hooks(AgentTest):
         ended = agent.ended("a")
         self.assertEqual((ended["exitCode"], ended["reason"]), (5, "Failed"))
 
+    def test_a_failed_post_stop_is_told_while_what_it_left_lives(self):
+        agent = self.agent("--reconcile-interval=1h")
+        leave = "trap '' TERM; (while :; do sleep 0.05; done) & exit 3"
+        agent.create(guide("a", "true", terminationGracePeriodSeconds=30,
+                           lifecycle={"postStop": hook("sh", "-c", leave)}))
+        agent.ended("a")
+        eventually(lambda: "exited with code 3" in agent.ended("a").get("message", ""), 5, "the failure in the message")
+
     def test_bad_hooks(self):
         agent = self.agent()
         for lifecycle in ({"preStart": {}}, {"preStart": {"exec": {}}}, {"preStart": hook()},

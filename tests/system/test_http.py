@@ -285,6 +285,22 @@ class Connections(AgentTest):
         for sock in socks:
             sock.close()
 
+    def test_connections_leave_descriptors_for_tasks(self):
+        agent = self.agent(rlimit_nofile=(128, 128))
+        busy = [agent.raw(OK + b"GET /health HTTP/1.1\r\nHost: x\r\nX: ") for _ in range(64)]
+        for sock in busy:
+            self.assertEqual(read_answer(sock.makefile("rb"))[0], 200)
+        for _ in range(40):
+            sock = agent.raw()
+            self.assertEqual(read_answer(sock.makefile("rb"))[0], 503)
+            sock.close()
+        for sock in busy[60:]:
+            sock.close()
+        eventually(lambda: agent.get("/health").status == 200, 5, "room again")
+        agent.run("a", "true")  # beside those that are in the middle of a request
+        for sock in busy:
+            sock.close()
+
     def test_no_idle_one_to_close(self):
         agent = self.agent()
         # A whole request and half of the next at once: with its answer, the agent has seen the half too.

@@ -7,6 +7,7 @@ import threading
 import time
 
 from agent import AgentTest, SLOW, eventually, guide, processes, read, state_of, status_fields
+from proc import parent_of
 
 
 class Health(threading.Thread):
@@ -76,6 +77,27 @@ class Load(AgentTest):
         self.assertEqual(agent.post("/setTasks", []).status, 200)
         eventually(lambda: agent.get("/getTasks").body.strip() == b"[]", 60, "all are gone", poll=0.1)
         health.finish(self)
+
+    def test_a_backlog_of_what_is_to_be_removed(self):
+        agent = self.agent()
+        nice = lambda pid: read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[16]  # noqa: E731
+        for entries, wanted in ((20, "10"), (3000, "0")):
+            trash = os.path.join(agent.data_dir, ".trash")
+            for n in range(entries):
+                os.mkdir(os.path.join(trash, f"{n}"))
+                for file in range(100 if entries == 20 else 2):
+                    with open(os.path.join(trash, f"{n}", f"{file}"), "w", encoding="utf-8"):
+                        pass
+            agent.run(f"t{entries}", "true")
+            agent.delete(f"t{entries}")
+
+            def seen_at_work():
+                """By then it has made up its mind."""
+                found = processes(lambda pid: read(f"/proc/{pid}/cmdline").startswith("task-unlinker\0") and
+                                  parent_of(pid) == agent.pid)
+                return found and len(os.listdir(trash)) < entries and nice(found[0])
+            self.assertEqual(eventually(seen_at_work, 10, "it removes", poll=0.0005), wanted)
+            eventually(lambda: not os.listdir(trash), 20, "all is removed")
 
     def test_memory_of_a_crowd_goes_back(self):
         if SLOW > 1:
@@ -155,6 +177,7 @@ class Idle(AgentTest):
         agent.wait_state("b", "running")
         agent.delete("b")
         agent.gone("b")
+        eventually(lambda: not agent.children(), 10, "remover, supervisors and zygote have gone")
         self.assert_asleep(agent, 10)
 
     def test_memory(self):
@@ -183,5 +206,4 @@ class Idle(AgentTest):
         zombies = [p for p in os.listdir("/proc") if p.isdigit() and
                    read(f"/proc/{p}/stat").rsplit(")", 1)[-1].split()[:2] == ["Z", str(agent.pid)]]
         self.assertEqual(zombies, [])
-        eventually(lambda: not processes(lambda p: f"PPid:\t{agent.pid}\n" in read(f"/proc/{p}/status")), 5,
-                   "no child left, the remover of deleted files included")
+        eventually(lambda: not agent.children(), 5, "no child left, the remover of deleted files and the zygote included")

@@ -77,6 +77,23 @@ class Metrics(AgentTest):
         self.assertEqual((figures["task_executor_cri_connected"], figures["task_executor_cri_connects_total"],
                           figures["task_executor_cri_disconnects_total"]), (1, 1, 0))
 
+    def test_ends_that_an_earlier_agent_has_told_are_not_seen_again(self):
+        agent = self.agent()
+        agent.create(guide("a", "false"))
+        agent.ended("a")
+        agent.create(guide("b", "sleep", "100"))
+        agent.wait_state("b", "running")
+        self.assertEqual(self.figures(agent)['task_executor_tasks_ended_total{reason="Failed"}'], 1)
+        agent.kill9()
+        before = len(agent.log())
+        agent.restart()
+        figures = self.figures(agent)
+        self.assertEqual(figures['task_executor_tasks_ended_total{reason="Failed"}'], 0)
+        self.assertEqual(figures['task_executor_tasks{state="terminated",reason="Failed"}'], 1)
+        log = agent.log()[before:]
+        self.assertIn("tasks taken up tasks=2 ended=1", log)
+        self.assertNotIn("task ended", log)
+
     def test_figures_are_true(self):
         agent = self.agent()
         begin = time.time()

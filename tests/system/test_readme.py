@@ -8,7 +8,7 @@ import threading
 import time
 
 from agent import AgentTest, BINARY, REPOSITORY, SLOW, eventually
-from proc import kill_pid, read
+from proc import alive, kill_pid, read
 
 TIMES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 LISTENS = re.compile(r"listening address=127\.0\.0\.1:(\d+)")
@@ -94,8 +94,11 @@ class Readme(AgentTest):
             while command.startswith("curl http") and not expected.match(printed) and time.monotonic() < deadline:
                 printed = shell.type(typed).strip("\n")
             if command.endswith("&"):
-                self.addCleanup(kill_pid, int(shell.type("echo $!")))
+                pid = int(shell.type("echo $!"))
+                self.addCleanup(kill_pid, pid)
                 port = eventually(lambda: LISTENS.search(read(f"{home}/agent.log"), logged), 10,
                                   "the agent's line with its port").group(1)
                 shell.type(f"export TASKCTL_SERVER=127.0.0.1:{port}")
             self.assertRegex(printed, expected, command)
+            if command.startswith("kill "):  # nor is who types so quick that the killed one still holds its lock
+                eventually(lambda: not alive(pid), 10, "the killed agent has gone")

@@ -1,11 +1,14 @@
 """Tasks in another container (contract §1, §3, §6): a real one, with its own namespaces and root and no shell in it."""
 
 import os
+import shutil
+import time
 import uuid
 
 from agent import BINARY, AgentTest, alive, controller, eventually, guide, kill_pid, processes, read, state_of
-from proc import environ_has, no_namespaces, parent_of, status_fields
+from proc import environ_has, no_namespaces, parent_of, pids_cgroup, status_fields
 from target import Target, busybox
+from tracer import no_tracer, slowed
 
 ASH = ("/tools/busybox", "ash", "-c")
 KINDS = ("mnt", "pid", "uts", "ipc", "net", "cgroup", "user")
@@ -95,6 +98,55 @@ class Entering(SidecarTest):
         ended = agent.run("big", *ASH, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
         self.assertEqual(ended["exitCode"], 0)
         self.assertGreater(agent.task("big")["status"]["usage"]["maxRssKiB"], 0)
+
+    def test_a_start_error_that_is_over_before_the_process_is_looked_for(self):
+        if why := no_tracer():
+            self.skipTest(why)
+        self.target()
+        agent = self.sidecar(start=False)
+        agent.prefix = slowed(agent, before={"getdents64": 0.2})  # how a supervisor finds its process in the target
+        agent.start()
+        ended = agent.run("dir", "true", workingDir="/no/such/dir")
+        self.assertEqual((ended["exitCode"], ended["reason"]), (128, "StartError"))
+        self.assertIn("/no/such/dir", ended["message"])
+
+    def test_a_stop_while_the_main_container_is_entered(self):
+        if why := no_tracer():
+            self.skipTest(why)
+        self.target()
+        agent = self.sidecar("--on-shutdown=stop", start=False)
+        agent.prefix = slowed(agent, before={"setns": 0.3})
+        agent.start()
+        agent.create(guide("a", *ASH, "exit 3"))
+        eventually(lambda: processes(lambda pid: read(f"/proc/{pid}/cmdline").startswith("task-supervisor\0a\0")), 5,
+                   "a supervisor")
+        agent.stop()
+        agent.prefix = []
+        agent.start()
+        self.assertEqual(agent.ended("a")["exitCode"], 3)  # nothing had been begun
+
+    def test_a_main_container_that_execs_and_execs(self):
+        root = Target.make_root()
+        self.addCleanup(shutil.rmtree, root, True)
+        with open(os.path.join(root, "again"), "w", encoding="utf-8") as f:
+            f.write("exec /tools/busybox ash /again\n")
+        self.target(root=root, command=["ash", "/again"])
+        agent = self.sidecar()
+        self.assertEqual(agent.post("/setTasks", [guide(f"t{n}", "true") for n in range(60)]).status, 200)
+        for n in range(60):
+            ended = agent.ended(f"t{n}", 30)
+            self.assertEqual((ended["exitCode"], ended["reason"]), (0, "Succeeded"), ended)
+
+    def test_a_task_that_stops_its_subreaper(self):
+        self.target()
+        agent = self.sidecar()
+        self.assertEqual(agent.run("a", *ASH, "kill -STOP $PPID; exit 5")["exitCode"], 5)
+        ended = agent.run("b", *ASH, "kill -STOP $PPID; exec sleep 1000", timeoutSeconds=1)
+        self.assertEqual((ended["exitCode"], ended["reason"]), (143, "TaskTimeout"))
+        agent.create(guide("c", *ASH, "kill -STOP $PPID; exec sleep 1000"))
+        agent.wait_state("c", "running")
+        agent.delete("c")
+        agent.gone("c")
 
     def test_ends_are_true_when_the_agent_was_killed_meanwhile(self):
         target = self.target()
@@ -427,6 +479,36 @@ class Hooks(SidecarTest):
         agent.gone("a")
         self.assertEqual([p for p in pids if alive(p)], [])
         self.assertTrue(os.path.exists(out) and alive(target.pid))
+
+    def test_the_number_of_a_hook_is_given_to_another_process(self):
+        target = self.target()
+        agent = self.sidecar()
+        wait = ("until [ -e /tmp/go ]; do usleep 5000; done; read pid </tmp/pid; "
+                "echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid; usleep 100000 & echo $! >/tmp/other")
+        hook = {"exec": {"command": [*ASH, f"echo $$ >/tmp/pid; setsid /tools/busybox ash -c '{wait}' &"]}, "execMode": "Remote"}
+        agent.run("a", "true", lifecycle={"preStart": hook})
+        with open(target.path("/tmp/go"), "w", encoding="utf-8"):
+            pass
+        other = eventually(lambda: read(target.path("/tmp/other")), 5, "another process")
+        self.assertEqual(other, read(target.path("/tmp/pid")))
+        agent.delete("a")
+        agent.gone("a")
+
+    def test_post_stop_waits_until_there_is_room(self):
+        limit = pids_cgroup(self)
+        self.target()
+        agent = self.sidecar()
+        limit("cgroup.procs", agent.pid)
+        out = os.path.join(self.scratch(), "out")
+        agent.create(guide("a", "sleep", "1", lifecycle={
+            "postStop": {"exec": {"command": ["sh", "-c", f"echo post >>{out}"]}}}))
+        self.pid_of(agent, "a")
+        limit("pids.max", 1)
+        self.assertEqual(agent.ended("a")["exitCode"], 0)
+        time.sleep(0.5)
+        self.assertFalse(os.path.exists(out))
+        limit("pids.max", "max")
+        eventually(lambda: read(out) == "post\n", 5, "the hook")
 
     def test_remote_hooks_fail_truly(self):
         target = self.target()

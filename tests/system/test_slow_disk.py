@@ -5,33 +5,17 @@ import http.client
 import itertools
 import os
 import re
-import shutil
-import subprocess
 import threading
 
-from agent import Agent, AgentTest, IS_ROOT, MARK, SLOW, eventually, guide, processes, read, state_of
+from agent import AgentTest, IS_ROOT, SLOW, eventually, guide, processes, read, state_of
 from test_load import Health
+from tracer import no_tracer, slowed
 
 SYNCS_OF_A_WRITE = 3  # a create: its file, its directory, the data directory
 DELAY = 0.05
 # On a kept connection a request waits for the rest of one write. The rest is the tracer's, and a machine's with other
 # tests on it.
 HEALTH_BOUND = SYNCS_OF_A_WRITE * DELAY + 0.35
-
-
-def slow_disk(agent):
-    """The agent is the process that is started; the tracer is nobody's child, and does not carry the test's mark."""
-    return ["env", "-u", MARK, "strace", "-DDD", "-f", "--seccomp-bpf", "-E", f"{MARK}={agent.mark}", "-o", "/dev/null",
-            "-e", "trace=fsync,fdatasync,syncfs",
-            "-e", f"inject=fsync,fdatasync,syncfs:delay_enter={DELAY * 1e6:.0f}us"]
-
-
-def no_tracer():
-    if shutil.which("strace") is None:
-        return "NO STRACE: package strace"
-    tried = subprocess.run(["strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fsync", "true"],
-                           check=False, stderr=subprocess.PIPE, text=True)
-    return f"STRACE CAN'T TRACE HERE: {tried.stderr.strip()}" if tried.returncode else None
 
 
 class Client(threading.Thread):
@@ -71,9 +55,8 @@ class SlowDisk(AgentTest):
             self.skipTest(why)
 
     def slow_agent(self, *flags):
-        agent = Agent(*flags, start=False)
-        self.addCleanup(agent.close)
-        agent.prefix = slow_disk(agent)
+        agent = self.agent(*flags, start=False)
+        agent.prefix = slowed(agent, before={"fsync,fdatasync,syncfs": DELAY})
         return agent.start()
 
     def assert_slow(self, agent):

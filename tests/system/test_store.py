@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import unittest
 
-from agent import AgentTest, IS_ROOT, alive, eventually, guide, read, state_of
+from agent import AgentTest, IS_ROOT, alive, eventually, guide, kill_pid, read, state_of
 
 
 class Quarantine(AgentTest):
@@ -149,6 +149,121 @@ class Quarantine(AgentTest):
         def files():
             return [f for _d, _s, fs in os.walk(agent.data_dir) for f in fs if f != ".lock"]
         eventually(lambda: not files(), 10, "an empty data directory")
+
+
+class TakenAway(AgentTest):
+    """What somebody removes or puts into the data directory while the agent runs."""
+
+    def remove(self, agent, *folders):
+        for folder in folders:
+            shutil.rmtree(os.path.join(agent.data_dir, folder))
+
+    def test_the_trash(self):
+        agent = self.agent()
+        agent.create(guide("a", "sleep", "1000"))
+        agent.wait_state("a", "running")
+        self.remove(agent, ".trash")
+        self.assertEqual(agent.delete("a").status, 204)
+        agent.gone("a")
+        self.assertFalse(os.path.exists(os.path.join(agent.data_dir, "a")))
+        self.assertEqual(agent.run("a", "sh", "-c", "exit 3")["exitCode"], 3)
+        # A replaced one is followed by the other, and by nobody's end but its own.
+        self.remove(agent, ".trash")
+        replaced = agent.post("/setTasks?onSpecChange=replace", [guide("a", "sh", "-c", "exit 4")])
+        self.assertEqual(replaced.status, 200, replaced)
+        eventually(lambda: (t := agent.get("/tasks/a").json())["spec"]["process"]["command"][-1] == "exit 4" and
+                   state_of(t)[0] == "terminated", 10, "the successor's end")
+        self.assertEqual(agent.ended("a")["exitCode"], 4)
+        eventually(lambda: not os.listdir(os.path.join(agent.data_dir, ".trash")), 10, "an empty trash")
+        self.assertEqual(agent.delete("a").status, 204)
+        agent.gone("a")
+        agent.restart()
+        self.assertEqual(agent.get("/getTasks").json(), [])
+
+    def test_all_folders(self):
+        agent = self.agent()
+        self.remove(agent, ".new", ".next", ".trash", ".quarantine")
+        self.assertEqual(agent.run("a", "sh", "-c", "exit 3")["exitCode"], 3)
+        self.assertEqual(agent.delete("a").status, 204)
+        agent.gone("a")
+        self.assertEqual(agent.get("/readyz").status, 200)
+
+    def test_a_foreign_directory_blocks_no_name(self):
+        agent = self.agent()
+        os.mkdir(os.path.join(agent.data_dir, "a"))
+        with open(os.path.join(agent.data_dir, "a", "precious"), "w", encoding="utf-8") as f:
+            f.write("data")
+        self.assertEqual(agent.run("a", "sh", "-c", "exit 3")["exitCode"], 3)
+        self.assertEqual(read(os.path.join(agent.data_dir, ".quarantine", "a", "precious")), "data")
+
+    def test_a_pipe_or_a_directory_where_the_end_is_to_be(self):
+        agent = self.agent()
+        release = os.path.join(self.scratch(), "release")
+        os.mkfifo(release)
+        for name, put in {"pipe": os.mkfifo, "directory": os.mkdir}.items():
+            agent.create(guide(name, "sh", "-c", f"read x < {release}; exit 3"))
+            agent.wait_state(name, "running")
+            path = os.path.join(agent.data_dir, name, "exit.tmp")
+            os.unlink(path)
+            put(path)
+            with open(release, "w", encoding="utf-8") as f:
+                f.write("go\n")
+            self.assertEqual(agent.ended(name)["exitCode"], 3)
+            self.assertEqual(agent.delete(name).status, 204)
+            agent.gone(name)
+
+    def test_an_agent_that_finds_a_pipe_where_space_is_reserved(self):
+        agent = self.agent()
+        agent.create(guide("a", "sleep", "1000"))
+        agent.wait_state("a", "running")
+        agent.kill9()
+        kill_pid(agent.supervisor_of("a"))
+        path = os.path.join(agent.data_dir, "a", "exit.tmp")
+        os.unlink(path)
+        os.mkfifo(path)
+        os.mkfifo(os.path.join(agent.data_dir, ".probe"))
+        agent.start()
+        self.assertEqual(agent.ended("a")["reason"], "Lost")
+        self.assertEqual(agent.get("/readyz").status, 200)
+
+    def test_deletion_does_not_wait_for_an_end_that_can_not_be_recorded(self):
+        agent = self.agent()
+        agent.create(guide("a", "sleep", "1000"))
+        agent.wait_state("a", "running")
+        folder = os.path.join(agent.data_dir, "a")
+        os.unlink(os.path.join(folder, "exit.tmp"))
+        for name in ("exit.tmp", "in_the_way"):  # and there is no other place for it
+            os.mkdir(os.path.join(folder, name))
+            with open(os.path.join(folder, name, "precious"), "w", encoding="utf-8") as f:
+                f.write("data")
+        self.assertEqual(agent.delete("a").status, 204)
+        agent.gone("a")
+
+    def test_a_broken_end_is_no_obstacle_to_run_again(self):
+        agent = self.agent("--on-lost=restart", "--reconcile-interval=50ms")
+        out = os.path.join(self.scratch(), "out")
+        agent.run("a", "sh", "-c", f"echo run >> {out}; exit 3")
+        agent.kill9()
+        with open(os.path.join(agent.data_dir, "a", "exit.json"), "wb") as f:
+            f.write(b"garbage")
+        agent.start()
+        self.assertEqual(agent.ended("a")["exitCode"], 3)
+        self.assertEqual(read(out), "run\nrun\n")
+
+    def test_a_number_that_two_tasks_have(self):
+        """As after a restore from another data directory: both are tasks, and a running one is no copy."""
+        agent, other = self.agent(), self.agent()
+        agent.create(guide("running", "sleep", "1000"))
+        agent.wait_state("running", "running")
+        other.run("foreign", "sh", "-c", "exit 4")
+        agent.kill9()
+        other.kill9()
+        shutil.copytree(os.path.join(other.data_dir, "foreign"), os.path.join(agent.data_dir, "foreign"))
+        agent.start()
+        self.assertEqual(agent.ended("foreign")["exitCode"], 4)
+        agent.wait_state("running", "running")
+        self.assertEqual(len(agent.get("/getTasks").json()), 2)
+        self.assertEqual(os.listdir(os.path.join(agent.data_dir, ".quarantine")), [])
 
 
 def mount_tmpfs(test, size, inodes=None):

@@ -316,11 +316,13 @@ class Watch(AgentTest):
         agent = self.agent()
         sock = agent.raw(b"GET /tasks?watch=true HTTP/1.1\r\nHost: x\r\n\r\n")
         self.addCleanup(sock.close)
-        for n in range(60):
+        # Two lines of each at least: twice what the agent keeps and the kernel's buffers take (8 and 4 MiB).
+        for n in range(120):
             agent.create(guide(f"t{n}", "true", args=["x" * 100000]))
         agent.get("/tasks?wait=all-terminated&timeout=30s")
-        data = b""
+        data, deadline = b"", time.monotonic() + 20 * SLOW
         while not data.endswith(b"0\r\n\r\n"):
+            self.assertLess(time.monotonic(), deadline, "bookmarks go on, and no end comes")
             piece = sock.recv(1 << 20)
             self.assertTrue(piece, "the stream must end with its last chunk")
             data = (data + piece)[-100000:]

@@ -9,7 +9,8 @@ import threading
 import time
 import unittest
 
-from agent import AgentTest, IS_ROOT, SLOW, alive, eventually, guide, kill_pid, process_state, read_all, state_of
+from agent import AgentTest, IS_ROOT, SLOW, alive, eventually, guide, kill_pid, process_state, read, read_all, state_of
+from tracer import no_tracer, slowed
 
 # The leader's thread ends, another one goes on: /proc shows a zombie that is none.
 LEADERLESS = r"""
@@ -115,6 +116,66 @@ class Stubborn(AgentTest):
         eventually(lambda: state_of(agent.task("b"))[0] == "running", 10, "running all the same")
         agent.delete("b")
         agent.gone("b")
+
+    def test_task_that_asks_to_be_traced(self):
+        agent = self.agent()
+        # Its signals and its exec stop it, and its parent, whom it asked, is its supervisor.
+        asks = "import ctypes, os, signal; ctypes.CDLL(None).ptrace(0, 0, 0, 0); "
+        goes_on = asks + "signal.signal(10, lambda *_: print('told', flush=True)); os.kill(os.getpid(), 10); os._exit(7)"
+        self.assertEqual(agent.run("a", sys.executable, "-c", goes_on)["exitCode"], 7)
+        self.assertEqual(agent.output("a"), "told\n")
+        execs = asks + "os.execvp('sh', ['sh', '-c', 'exit 3'])"
+        self.assertEqual(agent.run("b", sys.executable, "-c", execs)["exitCode"], 3)
+        ended = agent.run("c", sys.executable, "-c", asks + "os.kill(os.getpid(), 15)")
+        self.assertEqual((ended["exitCode"], ended["signal"]), (143, 15))
+        agent.create(guide("d", sys.executable, "-c", asks + "os.execvp('sleep', ['sleep', '1000'])"))
+        agent.wait_state("d", "running")
+        agent.delete("d")
+        agent.gone("d")
+
+    @unittest.skipUnless(IS_ROOT, "NEEDS ROOT: a /proc of its own")
+    def test_proc_that_hides_processes(self):
+        # From another user than root, such a /proc hides those that are not dumpable: supervisors, and whoever wants.
+        user = 54321  # nobody's
+        agent = self.agent(start=False)
+        os.chmod(agent.own_dir, 0o755)
+        os.mkdir(agent.data_dir, 0o700)
+        os.chown(agent.data_dir, user, user)
+        agent.prefix = ["unshare", "--mount", "sh", "-c", 'mount -t proc -o hidepid=2 proc /proc && exec "$@"', "sh",
+                        "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        agent.start()
+        unreadable = os.path.join(agent.own_dir, "sleep")  # who runs it is not dumpable
+        shutil.copy("/bin/sleep", unreadable)
+        os.chmod(unreadable, 0o111)
+        agent.create(guide("a", "sh", "-c", f"trap '' TERM; setsid {unreadable} 1000 & echo $!; wait",
+                           terminationGracePeriodSeconds=0))
+        hidden = int(eventually(lambda: agent.output("a"), 10, "its pid"))
+        eventually(lambda: read(f"/proc/{hidden}/comm") == "sleep\n", 5, "it sleeps")
+        agent.delete("a")
+        agent.gone("a")
+        self.assertFalse(alive(hidden))
+        # The next agent finds the supervisors of the one before.
+        out = os.path.join(self.scratch(), "out")
+        agent.create(guide("b", "sh", "-c", f"trap 'echo term >{out}; exit' TERM; echo up; while :; do sleep 0.01; done"))
+        eventually(lambda: agent.output("b") == "up\n", 5, "up")
+        agent.restart()
+        agent.wait_state("b", "running")
+        agent.delete("b")
+        agent.gone("b")
+        self.assertEqual(read(out), "term\n")
+
+    def test_stop_in_the_moment_of_the_exec(self):
+        if why := no_tracer():
+            self.skipTest(why)
+        agent = self.agent(start=False)
+        agent.prefix = slowed(agent, before={"execve": 0.2}, after={"poll": 0.5})
+        agent.start()
+        # Its supervisor looks away from 0.05 s to 0.55 s, and has been told to stop when it looks again.
+        agent.create(guide("a", "sh", "-c", "trap 'echo term; exit 4' TERM; echo up; while :; do :; done"))
+        eventually(lambda: agent.output("a") == "up\n", 5, "up")
+        os.kill(agent.supervisor_of("a"), signal.SIGTERM)
+        ended = agent.ended("a")
+        self.assertEqual((ended["exitCode"], agent.output("a")), (4, "up\nterm\n"), ended)
 
     def test_directory_taken_away_by_hand(self):
         agent = self.agent()

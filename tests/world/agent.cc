@@ -19,7 +19,7 @@ Result<void> Agent::boot() {
   ProcessRuntimeOptions runtime;
   runtime.data_dir = kDataDir;
   runtime.root = store_->root();
-  runtime.trash = store_->trash();
+  runtime.trash = &store_->trash();
   runtime.limits = {1024, 1024};
   processes_ = std::make_unique<ProcessRuntime>(*reactor_, log_, std::move(runtime), BaseEnvironment(nullptr));
   PodSettings pods;

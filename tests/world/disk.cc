@@ -296,7 +296,10 @@ uint64_t Disk::fingerprint() const {
   Fingerprint out;
   const auto walk = [&](const auto& self, Ino ino) -> void {
     const Inode& inode = at(ino);
-    for (const std::string& attribute : inode.attributes) out.mix(attribute);
+    for (const auto& [name, value] : inode.attributes) {
+      out.mix(name);
+      out.mix(value);
+    }
     if (!inode.is_dir) {
       out.mix(inode.data);
       return;

@@ -44,7 +44,7 @@ struct Inode {
 
   // A file.
   /// xattr(7); kept by every power loss. One that is lost is as if its writer had been killed before.
-  std::set<std::string, std::less<>> attributes;
+  std::map<std::string, std::string, std::less<>> attributes;
   std::string data;
   int64_t allocated = 0;
   bool dirty = false;  ///< `platter` is another one than `data`

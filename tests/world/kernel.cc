@@ -395,19 +395,19 @@ void Kernel::notify_attributes(Ino file) {
   for (const auto& [dir, watchers] : notifiers_) {
     if (!disk.has(dir)) continue;  // watched beyond its removal
     for (const auto& [name, ino] : disk.at(dir).entries) {
-      if (ino == file) notify(dir, name, sys::Notifier::Change::kAttributes);
+      if (ino == file) notify(dir, name);
     }
   }
 }
 
-void Kernel::notify(Ino dir, std::string_view name, sys::Notifier::Change change) {
+void Kernel::notify(Ino dir, std::string_view name) {
   const auto found = notifiers_.find(dir);
   if (found == notifiers_.end()) return;
   for (const int of : found->second) {
     if (events_.chance("unnoticed")) continue;
     Description& notifier = descriptions_[static_cast<size_t>(of)];
     for (const auto& [watch, ino] : notifier.watches) {
-      if (ino == dir) notifier.events.push_back({watch, change, std::string(name)});
+      if (ino == dir) notifier.events.push_back({watch, sys::Notifier::Change::kAttributes, std::string(name)});
     }
   }
 }

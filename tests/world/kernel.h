@@ -186,7 +186,7 @@ class Kernel {
   int number(int fd) const;  ///< of its description
   Description& numbered(int number) { return descriptions_[static_cast<size_t>(number)]; }
   bool lock(int fd);
-  void notify(Ino dir, std::string_view name, sys::Notifier::Change change);
+  void notify(Ino dir, std::string_view name);
   /// Of a file, wherever it has a name.
   void notify_attributes(Ino file);
   void watch_dir(int fd, int watch, Ino dir);

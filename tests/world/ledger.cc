@@ -244,10 +244,12 @@ void Ledger::check_end(const Task& task, const Life& life) {
 
 void Ledger::check_one(const Task& task, Life& life) {
   if (life.must_go && !task.deleting()) violation(life.name + " is alive again after its deletion was answered");
-  if (!life.told.empty() && (task.phase != TaskPhase::kEnded || encode_exit(*task.end) != life.told)) {
+  if (life.told.empty() || (task.phase == TaskPhase::kEnded && task.end.get() == life.end)) return;
+  if (task.phase != TaskPhase::kEnded || encode_exit(*task.end) != life.told) {
     violation(life.name + " has another end than was told: " + shown(task) + (task.end ? encode_exit(*task.end) : "") +
               life.told);
   }
+  life.end = task.end.get();
 }
 
 void Ledger::check(const Manager& manager) {
@@ -296,7 +298,7 @@ void Ledger::learn(const Manager& manager) {
   uint64_t last = 0;
   for (const Task* task = manager.next_after(0); task != nullptr; task = manager.next_after(last)) {
     last = task->sequence;
-    life_of(*task);
+    life_of(*task).end = nullptr;
     if (task->in_slot) ++most_running_;
   }
 }
@@ -305,7 +307,9 @@ void Ledger::meet(const Manager& manager) {
   uint64_t last = 0;
   for (const Task* task = manager.next_after(0); task != nullptr; task = manager.next_after(last)) {
     last = task->sequence;
-    life_of(*task).shown = shown(*task);
+    Life& life = life_of(*task);
+    life.shown = shown(*task);
+    life.end = nullptr;  // of the agent before
     if (task->phase == TaskPhase::kEnded) changed(*task);
   }
   check(manager);

@@ -27,10 +27,11 @@ struct Life {
   bool must_go = false;          ///< an answer of 2xx said that it is marked
   bool unlucky = false;          ///< its supervisor died without a record, or the power was lost: Lost is no lie
   std::set<std::pair<RunPhase, int32_t>> released;
-  int32_t main = 0;      ///< pid
-  int main_status = -1;  ///< how main really ended
-  std::string told;      ///< its end
-  std::string shown;     ///< the status that watchers know
+  int32_t main = 0;                 ///< pid
+  int main_status = -1;             ///< how main really ended
+  std::string told;                 ///< its end
+  const ExitRecord* end = nullptr;  ///< that was seen to say so
+  std::string shown;                ///< the status that watchers know
 };
 
 class Ledger {

@@ -142,7 +142,6 @@ Result<void> rename_at(int old_dir, std::string_view old_path, int new_dir, std:
   const Place to = TRY(resolve(new_dir, new_path));
   TRY(change(DiskOp::kRename, old_path,
              [&](world::Disk& disk) { return disk.rename(from.dir, from.name, to.dir, to.name); }));
-  if (!ghost()) kernel().notify(to.dir, to.name, Notifier::Change::kRenamed);
   return {};
 }
 
@@ -233,6 +232,8 @@ Result<int64_t> file_size(int fd) {
   return static_cast<int64_t>(kernel().disk.at(ino).data.size());
 }
 
+Result<DataRange> next_data(int, int64_t offset, int64_t size) { return DataRange{offset, size}; }
+
 Result<int64_t> allocated_size(int fd) {
   const Ino ino = TRY(file_of(fd));
   return kernel().disk.at(ino).allocated;
@@ -245,21 +246,24 @@ Result<WallMicros> change_time_at(int dir, std::string_view path) {
   return kernel().disk.at(at.ino).changed_at;
 }
 
-Result<void> set_attribute(int fd, const char* name) {
+Result<void> set_attribute(int fd, const char* name, std::string_view value) {
   if (const auto answer = ghost()) return *answer;
   const Ino ino = TRY(file_of(fd));
   if (kernel().events().chance("noattributes")) return system_error("fsetxattr", {}, EOPNOTSUPP);
   TRY(change(DiskOp::kAttribute, {}, [&](world::Disk& disk) {
-    disk.at(ino).attributes.emplace(name);
+    disk.at(ino).attributes.insert_or_assign(name, std::string(value));
     return 0;
   }));
   if (!ghost()) kernel().notify_attributes(ino);
   return {};
 }
 
-bool has_attribute(int fd, const char* name) {
+std::optional<std::string> attribute(int fd, const char* name) {
   const Result<Ino> ino = file_of(fd);
-  return !kernel().ghost() && ino && kernel().disk.at(*ino).attributes.contains(name);
+  if (kernel().ghost() || !ino) return std::nullopt;
+  const auto& all = kernel().disk.at(*ino).attributes;
+  const auto found = all.find(name);
+  return found == all.end() ? std::nullopt : std::optional(found->second);
 }
 
 Result<void> set_times_now(int fd) {
@@ -282,9 +286,13 @@ bool exists_at(int dir, std::string_view path) {
 
 Result<ReadSize> read_file_at(int dir, std::string_view path, std::string& out, size_t limit, size_t padding) {
   const Fd fd = TRY(open_regular_at(dir, path, O_RDONLY));
+  return read_file(fd.get(), path, out, limit, padding);
+}
+
+Result<ReadSize> read_file(int fd, std::string_view path, std::string& out, size_t limit, size_t padding) {
   if (kernel().ghost()) return system_error("read", path, EIO);
   if (kernel().events().chance("unreadable")) return system_error("read", path, ENOMEM);
-  const std::string& data = kernel().disk.at(TRY(file_of(fd.get()))).data;
+  const std::string& data = kernel().disk.at(TRY(file_of(fd))).data;
   if (data.size() > limit) return Error{ErrorKind::kTooLarge, 0, std::string(path)};
   out.assign(data);
   out.resize(data.size() + padding);
@@ -364,7 +372,6 @@ Result<void> remove_entries(int dir, const std::vector<DirEntry>& entries) {
 void lower_priority() {}
 
 // Asked for by parts that are linked and not used here.
-Result<DataRange> next_data(int, int64_t, int64_t) { not_simulated("next_data"); }
 Result<FileKind> kind_of(int, std::string_view) { not_simulated("kind_of"); }
 Result<void> set_owner_group_at(int, std::string_view, const std::optional<uint32_t>&, mode_t) {
   not_simulated("set_owner_group_at");

@@ -19,10 +19,12 @@
 #include "sys/poller.h"
 #include "sys/process.h"
 #include "sys/process_environment.h"
+#include "sys/process_room.h"
 #include "sys/signals.h"
 #include "sys/small_wait.h"
 #include "sys/spawn.h"
 #include "sys/supervise.h"
+#include "sys/zygote.h"
 
 namespace te::sys {
 
@@ -67,6 +69,7 @@ ProcStat stat_of(const Process& process) {
   stat.parent = process.parent != nullptr ? process.parent->pid : 1;
   stat.group = process.group;
   stat.state = process.ended ? 'Z' : 'S';
+  stat.execed = !process.held;
   return stat;
 }
 
@@ -219,10 +222,19 @@ Result<Spawned> spawn(const SpawnPlan& plan) {
 
 /// Nothing is under way here: a child's exec takes no time.
 struct Spawner::Start {};
-Spawner::Spawner() { next_ = kStarts; }
+Spawner::Spawner() { static_cast<void>(kStarts); }
 Spawner::~Spawner() = default;
 bool Spawner::ready() const { return true; }
 Result<Spawned> Spawner::start(const SpawnPlan& plan) { return spawn(plan); }
+
+/// None: an exec takes no time either.
+Result<Attached> spawn_zygote(Spawner&, int, int, const char*) { return system_error("clone", {}, EAGAIN); }
+bool ask_zygote(int) { not_simulated("zygote"); }
+Result<std::optional<Attached>> next_child(int) { not_simulated("zygote"); }
+bool give_to_child(int, const std::array<int, kGivenToChild>&, std::string_view) { not_simulated("zygote"); }
+
+ZygoteEnd serve_as_zygote(int, char**, std::string_view) { not_simulated("zygote"); }
+size_t process_room() { return SIZE_MAX; }
 
 Result<Fd> open_pidfd(int32_t) { not_simulated("open_pidfd"); }
 Result<Fd> open_self() { return open_kind(Description::Kind::kDevice); }
@@ -244,6 +256,8 @@ Result<Fd> open_process(const ProcessId& id) {
   if (process == nullptr || stat_of(*process).id.start_ticks != id.start_ticks) return Fd();
   return pidfd_of(*process);
 }
+
+Fd open_hidden_process(int32_t) { return {}; }
 
 Result<std::optional<ChildEnd>> reap(int pidfd) {
   if (ghost()) return system_error("waitid", {}, ECHILD);
@@ -267,6 +281,11 @@ Result<std::optional<ChildEnd>> reap_any() {
     if (kernel().find(pid)->ended) return std::optional<ChildEnd>(end_of(*kernel().find(pid)));
   }
   return std::optional<ChildEnd>();
+}
+
+bool child_has_ended(int32_t pid) {
+  const Process* process = kernel().find(pid);
+  return process == nullptr || process->ended;
 }
 
 void wait_child(int32_t pid) {
@@ -313,13 +332,14 @@ Result<void> visit_marked(std::string_view, MarkVisitor& visitor) {
   kernel().each_living([&](Process& process) {
     if (process.mark.empty()) return;
     const Fd pidfd = pidfd_of(process);
-    visitor.visit(pidfd.get(), process.mark);
+    const std::string mark = process.mark;  // killed, it is gone before the visit is over
+    visitor.visit(pidfd.get(), mark);
   });
   return {};
 }
 
 Result<void> visit_environments(FunctionRef<void(int32_t, std::string_view)>) { not_simulated("visit_environments"); }
-Result<std::string_view> read_environment(int, std::string&) { not_simulated("read_environment"); }
+Result<std::string_view> await_environment(int, int32_t, std::string&) { not_simulated("await_environment"); }
 std::optional<std::string_view> value_in_environment(std::string_view, std::string_view) {
   not_simulated("value_in_environment");
 }
@@ -339,7 +359,9 @@ void kill_child(int32_t pid) {
   if (process != nullptr) kernel().signal(*process, SIGKILL);
 }
 
-int wait_supervisor_signal(MonoNanos deadline, bool) {
+void continue_child(int32_t) {}
+
+int wait_supervisor_signal(MonoNanos deadline) {
   for (;;) {
     if (ghost()) return 0;
     const int signal = take_signal(kStops | 1U << SIGCHLD | 1U << SIGIO);

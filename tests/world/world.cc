@@ -14,7 +14,10 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "machine.h"
 #include "random.h"
@@ -280,47 +283,111 @@ class Episode {
   uint64_t kills_ = 0;
 };
 
-int run(int argc, char** argv) {
+struct Options {
   uint64_t seed = 1;
   uint64_t episodes = 1'000;
-  double seconds = 0;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string word = argv[i];
-    if (word == "--seed") seed = std::strtoull(argv[i + 1], nullptr, 10);
-    if (word == "--episodes") episodes = std::strtoull(argv[i + 1], nullptr, 10);
-    if (word == "--seconds") seconds = std::strtod(argv[i + 1], nullptr);
-  }
-  const double began = seconds_of(CLOCK_MONOTONIC);
-  uint64_t done = 0;
+  double seconds = 0;  ///< instead of a number of episodes
+  uint64_t jobs = 1;
+};
+
+struct Tally {
+  uint64_t episodes = 0;
   uint64_t bad = 0;
   uint64_t tasks = 0;
   uint64_t ends = 0;
   uint64_t changes = 0;
   uint64_t kills = 0;
   uint64_t power_losses = 0;
-  const auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
-  for (; seconds > 0 ? seconds_of(CLOCK_MONOTONIC) - began < seconds : done < episodes; ++done) {
-    Episode episode(seed + done);
-    episode.run();
-    tasks += episode.tasks();
-    ends += episode.ends();
-    changes += episode.changes();
-    kills += episode.kills();
-    power_losses += episode.power_losses();
-    if (episode.good()) continue;
-    ++bad;
-    std::printf("failed: make world SEED=%llu EPISODES=1\n", number(seed + done));
-    for (const std::string& one : episode.violations()) std::printf("  %s\n", one.c_str());
-    std::fflush(stdout);
-    if (bad == 10) break;
+  double cpu = 0;
+
+  void add(const Tally& other) {
+    episodes += other.episodes;
+    bad += other.bad;
+    tasks += other.tasks;
+    ends += other.ends;
+    changes += other.changes;
+    kills += other.kills;
+    power_losses += other.power_losses;
+    cpu += other.cpu;
   }
-  const double took = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+};
+
+unsigned long long number(uint64_t value) { return value; }
+
+/// Every `jobs`-th episode, beginning with the `first`.
+Tally go_through(const Options& options, uint64_t first) {
+  const double began = seconds_of(CLOCK_MONOTONIC);
+  const auto goes_on = [&](uint64_t at) {
+    return options.seconds > 0 ? seconds_of(CLOCK_MONOTONIC) - began < options.seconds : at < options.episodes;
+  };
+  Tally tally;
+  for (uint64_t at = first; goes_on(at) && tally.bad < 10; at += options.jobs) {
+    Episode episode(options.seed + at);
+    episode.run();
+    ++tally.episodes;
+    tally.tasks += episode.tasks();
+    tally.ends += episode.ends();
+    tally.changes += episode.changes();
+    tally.kills += episode.kills();
+    tally.power_losses += episode.power_losses();
+    if (episode.good()) continue;
+    ++tally.bad;
+    std::string text = "failed: make world SEED=" + std::to_string(options.seed + at) + " EPISODES=1\n";
+    for (const std::string& one : episode.violations()) text += "  " + one + "\n";
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);
+  }
+  tally.cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+  return tally;
+}
+
+// A process for each job. One that does not come to its end is a failure.
+Tally go_through_beside_each_other(const Options& options) {
+  std::vector<int> pipes;
+  for (uint64_t job = 0; job < options.jobs; ++job) {
+    int ends[2] = {-1, -1};
+    if (::pipe(ends) != 0 || ::fcntl(ends[0], F_SETFD, FD_CLOEXEC) != 0) std::abort();
+    if (::fork() == 0) {
+      const Tally tally = go_through(options, job);
+      ::_exit(::write(ends[1], &tally, sizeof tally) == ssize_t{sizeof tally} ? 0 : 1);
+    }
+    ::close(ends[1]);
+    pipes.push_back(ends[0]);
+  }
+  Tally all;
+  for (const int from : pipes) {
+    Tally tally;
+    if (::read(from, &tally, sizeof tally) != ssize_t{sizeof tally}) {
+      std::printf("failed: one of the processes has crashed\n");
+      tally = {};
+      tally.bad = 1;
+    }
+    all.add(tally);
+    ::close(from);
+  }
+  while (::wait(nullptr) > 0) continue;
+  return all;
+}
+
+int run(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string word = argv[i];
+    if (word == "--seed") options.seed = std::strtoull(argv[i + 1], nullptr, 10);
+    if (word == "--episodes") options.episodes = std::strtoull(argv[i + 1], nullptr, 10);
+    if (word == "--seconds") options.seconds = std::strtod(argv[i + 1], nullptr);
+    if (word == "--jobs") options.jobs = std::max(1ULL, std::strtoull(argv[i + 1], nullptr, 10));
+  }
+  const double began = seconds_of(CLOCK_MONOTONIC);
+  const Tally all = options.jobs == 1 ? go_through(options, 0) : go_through_beside_each_other(options);
+  const double took = seconds_of(CLOCK_MONOTONIC) - began;
   std::printf(
       "seed %llu: %llu episodes, %llu failed; %llu tasks, %llu ends told, %llu changes of the disk, %llu kills, "
-      "%llu power losses; %.1f s of CPU, %.0f tasks a minute of it\n",
-      number(seed), number(done), number(bad), number(tasks), number(ends), number(changes), number(kills),
-      number(power_losses), took, static_cast<double>(tasks) / took * 60);
-  return bad == 0 ? 0 : 1;
+      "%llu power losses; %.1f s, %.1f s of CPU, %.0f tasks a minute\n",
+      number(options.seed), number(all.episodes), number(all.bad), number(all.tasks), number(all.ends),
+      number(all.changes), number(all.kills), number(all.power_losses), took, all.cpu,
+      static_cast<double>(all.tasks) / took * 60);
+  return all.bad == 0 ? 0 : 1;
 }
 
 }  // namespace

@@ -124,8 +124,18 @@ def json_tasks(named):
 
 
 def supervisors(agent):
-    with open(f"/proc/{agent.process.pid}/task/{agent.process.pid}/children", encoding="utf-8") as file:
-        return file.read().split()
+    """Pids, once the zygote and what it has in stock are gone: a second after the last start."""
+    for _ in range(100):
+        with open(f"/proc/{agent.process.pid}/task/{agent.process.pid}/children", encoding="utf-8") as file:
+            pids = file.read().split()
+        names = set()
+        for pid in pids:
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+                names.add(file.read().strip())
+        if names <= {"task-supervisor"}:
+            return pids
+        time.sleep(0.1)
+    raise RuntimeError(f"children of the agent: {names}")
 
 
 def longest_turn(agent, share=0.999):

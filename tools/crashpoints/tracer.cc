@@ -2,8 +2,9 @@
 //
 // The command becomes this very process, so that whoever started it has the agent for a child; the tracer is another
 // one beside it, attached by PTRACE_SEIZE without EXITKILL. It follows what the agent makes and gives each process a
-// role: `agent`, `spawn` (a copy of the agent before its exec), `supervisor`, `child` (a copy of the supervisor before
-// the exec of a command or hook), `sweeper`, `unlinker`, `keeper`. A task's own command is let go at its exec.
+// role: `agent`, `spawn` (a copy of the agent before its exec), `zygote`, `supervisor` (a copy of that one, or a
+// program of its own), `child` (a copy of the supervisor before the exec of a command or hook), `sweeper`, `unlinker`,
+// `keeper`. A task's own command is let go at its exec.
 //
 // System calls are counted from 1, for each role over all of its processes, in the order in which they are made.
 //
@@ -57,9 +58,9 @@ std::string call_name(uint64_t number) {
   return "call_" + std::to_string(number);
 }
 
-enum class Role : uint8_t { kNone, kAgent, kSpawn, kSupervisor, kChild, kSweeper, kUnlinker, kKeeper, kCount };
+enum class Role : uint8_t { kNone, kAgent, kSpawn, kSupervisor, kChild, kSweeper, kUnlinker, kKeeper, kZygote, kCount };
 constexpr std::array<const char*, static_cast<size_t>(Role::kCount)> kRoleNames = {
-    "none", "agent", "spawn", "supervisor", "child", "sweeper", "unlinker", "keeper"};
+    "none", "agent", "spawn", "supervisor", "child", "sweeper", "unlinker", "keeper", "zygote"};
 
 const char* name_of(Role role) { return kRoleNames[static_cast<size_t>(role)]; }
 
@@ -76,6 +77,7 @@ std::optional<Role> role_of_program(std::string_view called) {
   if (called == "task-sweeper") return Role::kSweeper;
   if (called == "task-unlinker") return Role::kUnlinker;
   if (called == "task-cri-keeper") return Role::kKeeper;
+  if (called == "task-zygote") return Role::kZygote;
   return std::nullopt;
 }
 
@@ -83,6 +85,7 @@ std::optional<Role> role_of_program(std::string_view called) {
 Role role_of_copy(Role parent) {
   switch (parent) {
     case Role::kAgent: return Role::kSpawn;
+    case Role::kZygote: return Role::kSupervisor;
     case Role::kSupervisor: return Role::kChild;
     case Role::kNone:
     case Role::kSpawn:

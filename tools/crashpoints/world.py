@@ -29,11 +29,14 @@ LOST = (137, "Lost")
 TICK_ONLY = "records are looked at by the tick only"
 # The connection to a runtime is kept for a while: its socket, its keeper's pidfd and the pipe to that.
 KEPT_CONNECTION = 3
+# When the zygote has died with a wish unanswered, each end of a child is looked at from then on: a signalfd.
+ORPHANS_WATCHED = 1
+OF_ZYGOTE = {"zygote", "spawn"}
 # What an agent leaves in its data directory when it has no task.
 OWN_FILES = {".lock", ".owner", ".owner.tmp", ".probe"}
 OWN_FOLDERS = {".new", ".next", ".trash", ".quarantine"}
 # How a task's end may be told when the fault was one of its own supervisor or child, and not the agent's.
-BESIDE = {"agent", "spawn", "sweeper", "unlinker", "keeper"}
+BESIDE = {"agent", "spawn", "sweeper", "unlinker", "keeper", "zygote"}
 
 
 class Failure(AssertionError):
@@ -377,7 +380,8 @@ class World:
         if self.runtime:
             self.settle(lambda: self.count_starts()[1], "pods and containers")
         if self.descriptors and self.agent.running() and self.descriptors[0] == self.agent.pid:
-            before = self.descriptors[1] + (KEPT_CONNECTION if self.runtime else 0)
+            before = (self.descriptors[1] + (KEPT_CONNECTION if self.runtime else 0) +
+                      (ORPHANS_WATCHED if self.fault and self.fault.role in OF_ZYGOTE else 0))
             self.settle(lambda: max(0, self._count_descriptors() - before), f"descriptors above {before}")
         self.stop()
 

@@ -67,6 +67,48 @@ TEST_CASE_FIXTURE(Tidy, "server: requests sent together are answered in their or
   for (int i = 0; i < 100; ++i) CHECK(client.short_answer() == "200 you asked for /" + std::to_string(i));
 }
 
+TEST_CASE_FIXTURE(Tidy, "server: of requests sent together a turn answers only some, and none is forgotten") {
+  for (const size_t count : {1U, 15U, 16U, 17U, 32U, 100U}) {
+    CAPTURE(count);
+    Served served;
+    Client client(served);
+    REQUIRE(served.until([&] { return served.server.connections() == 1; }));
+    std::string many;
+    for (size_t i = 0; i < count; ++i) many += "HEAD /" + std::to_string(i) + " HTTP/1.1\r\nHost: x\r\n\r\n";
+    client.send(many);
+    client.shut();
+    size_t most = 0;
+    CHECK(test::eventually([&] {
+      const size_t before = served.handler.requests.size();
+      REQUIRE(served.reactor.turn(false));
+      most = std::max(most, served.handler.requests.size() - before);
+      return served.server.connections() == 0;
+    }));
+    CHECK(served.handler.requests.size() == count);
+    CHECK(most <= 16);
+    for (size_t i = 0; i < count; ++i) CHECK(client.answer(true).starts_with("HTTP/1.1 200 "));
+    CHECK(client.ended());
+  }
+}
+
+TEST_CASE_FIXTURE(Tidy, "server: of requests that take their time a turn answers one") {
+  Served served;
+  served.handler.answer = [](const HttpRequest&, HttpResponse&) { ::usleep(3'000); };
+  Client client(served);
+  REQUIRE(served.until([&] { return served.server.connections() == 1; }));
+  std::string many;
+  for (int i = 0; i < 5; ++i) many += "HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n";
+  client.send(many);
+  for (size_t turn = 1; turn <= 5; ++turn) {
+    CHECK(test::eventually([&] {
+      REQUIRE(served.reactor.turn(false));
+      return !served.handler.requests.empty();
+    }));
+    CHECK(served.handler.requests.size() <= turn);
+  }
+  for (int i = 0; i < 5; ++i) CHECK(client.answer(true).starts_with("HTTP/1.1 200 "));
+}
+
 TEST_CASE_FIXTURE(Tidy, "server: close when the client asks for it, keep-alive told when it asks for that") {
   Served served;
   Client client(served);

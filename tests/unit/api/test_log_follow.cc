@@ -13,14 +13,15 @@ namespace {
 
 /// A task "t" that has been started and has written "begin", and a client that follows its output.
 struct Followed {
-  Followed() : api(options()), client(api.served) {}
+  explicit Followed(bool bounded = false) : api(options(bounded)), client(api.served) {}
 
-  TaskApiOptions options() const {
+  TaskApiOptions options(bool bounded) const {
     dir.make_dir("t");
     dir.write("t/stdout.log", "begin");
     TaskApiOptions out;
     out.data_dir = dir.path();
     out.data_root = dir.fd();
+    out.logs_bounded = bounded;
     return out;
   }
   void follow(std::string_view first = "begin\r\n") {
@@ -74,6 +75,44 @@ TEST_CASE_FIXTURE(Tidy, "follow: a log that has become shorter goes on with what
   followed.append("again");
   CHECK(followed.api.served.until(
       [&] { return followed.client.take(), followed.client.received().ends_with("again\r\n"); }));
+}
+
+TEST_CASE_FIXTURE(Tidy, "follow: what a task writes into a log that it has emptied comes from its beginning") {
+  for (const char* text : {"new", "again"}) {  // shorter than what was sent, and as long
+    CAPTURE(std::string(text));
+    Followed followed;
+    followed.follow();
+    followed.dir.write("t/stdout.log", "");
+    if (std::string_view(text) == "again") {
+      for (int i = 0; i < 20; ++i) {
+        REQUIRE(followed.api.served.reactor.turn(false));
+        ::usleep(5'000);
+      }
+    }
+    followed.append(text);
+    CHECK(followed.api.served.until(
+        [&] { return followed.client.take(), followed.client.received().ends_with(std::string(text) + "\r\n"); }));
+  }
+}
+
+TEST_CASE_FIXTURE(Tidy, "follow: of a bounded log that was cut comes what was not sent yet") {
+  Followed followed(true);
+  followed.follow();
+  followed.dir.write("t/stdout.log", "gin");  // its tail
+  for (int i = 0; i < 10; ++i) REQUIRE(followed.api.served.reactor.turn(false));
+  followed.append("more");
+  CHECK(followed.api.served.until(
+      [&] { return followed.client.take(), followed.client.received().ends_with("\r\nmore\r\n"); }));
+}
+
+TEST_CASE_FIXTURE(Tidy, "follow: when the agent stops, what was there is sent before the stream breaks off") {
+  Followed followed;
+  followed.follow();
+  followed.append("last");
+  followed.api.served.server.begin_shutdown();
+  CHECK(followed.api.served.until([&] { return followed.api.served.server.connections() == 0; }));
+  followed.client.take();
+  CHECK(followed.client.received().ends_with("\r\nlast\r\n"));
 }
 
 TEST_CASE_FIXTURE(Tidy, "follow: a log that can't be opened at the end is not told as complete") {

@@ -103,6 +103,17 @@ TEST_CASE_FIXTURE(Tidy, "logs: the last lines of a long log, over the edges of b
   }
 }
 
+TEST_CASE_FIXTURE(Tidy, "logs: lines are looked for in the end of a log only") {
+  Logs logs;
+  logs.dir.write("t/stdout.log", std::string(kTailSearch, '\n') + std::string(kTailSearch, 'x') + "\nlast\n");
+  CHECK(logs.tail(1) == "last\n");
+  CHECK(logs.tail(2).size() == kTailSearch);
+  CHECK(logs.tail(INT64_MAX).size() == kTailSearch);
+  logs.dir.write("t/stdout.log", std::string(3 * kTailSearch, '\n'));
+  CHECK(logs.tail(kTailSearch - 1).size() == kTailSearch - 1);
+  CHECK(logs.tail(INT64_MAX).size() == kTailSearch);
+}
+
 TEST_CASE_FIXTURE(Tidy, "logs: from an offset on, one that is behind the end too") {
   Logs logs;
   logs.dir.write("t/stdout.log", "0123456789");

@@ -164,6 +164,21 @@ TEST_CASE_FIXTURE(Tidy, "api: unknown fields and parameters are named in warning
   CHECK(!has(api.head, "Warning"));
 }
 
+TEST_CASE_FIXTURE(Tidy, "api: a log that can't be opened is no matter of the state") {
+  const test::TempDir dir;
+  dir.make_dir("t");
+  dir.make_dir("t/stdout.log");  // in place of what opening may fail with
+  TaskApiOptions options;
+  options.data_dir = dir.path();
+  options.data_root = dir.fd();
+  Api api(std::move(options));
+  REQUIRE(api.ask("POST /tasks", kTask).starts_with("201 "));
+  const std::string answer = api.ask("GET /tasks/t/logs");
+  CHECK(answer.starts_with("500 "));
+  CHECK(has(answer, "t/stdout.log"));
+  CHECK(!has(answer, "state"));
+}
+
 TEST_CASE_FIXTURE(Tidy, "api: logs, with what may be asked of them") {
   const test::TempDir dir;
   dir.make_dir("t");

@@ -1,4 +1,5 @@
 // Watches, over the whole way from a change to a reader.
+#include <cstdlib>
 #include <memory>
 
 #include "task_api_world.h"
@@ -67,4 +68,28 @@ TEST_CASE_FIXTURE(Tidy, "watch: nothing of a big set is dropped before its reade
   CHECK(api.served.until([&] { return reader.take(), has("\"t299\"") || has("\"ERROR\""); }));
   CHECK_FALSE(has("\"ERROR\""));
   for (int i = 0; i < kTasks; ++i) CHECK(has("\"name\":\"t" + std::to_string(i) + "\""));
+}
+
+TEST_CASE_FIXTURE(Tidy, "watch: nobody goes on behind a part of the list") {
+  Api api;
+  for (int i = 0; i < 3; ++i) change(api, i);
+  Client reader(api.served);
+  Api::send(reader, "GET /tasks?watch=true");
+  REQUIRE(api.served.until([&] { return reader.take(), reader.received().ends_with("{}}\n\r\n"); }));
+  const std::string& seen = reader.received();
+  constexpr std::string_view kLine = R"({"type":"ADDED","revision":0,)";
+  size_t lines = 0;
+  for (size_t at = seen.find("\"ADDED\""); at != std::string::npos; at = seen.find("\"ADDED\"", at + 1)) {
+    CHECK(seen.substr(at - 8, kLine.size()) == kLine);
+    ++lines;
+  }
+  CHECK(lines == 3);
+  CHECK(api.ask("GET /tasks?watch=true&revision=0").starts_with("410 "));
+  const size_t bookmark = seen.find("\"BOOKMARK\",\"revision\":");
+  REQUIRE(bookmark != std::string::npos);
+  const std::string revision = std::to_string(std::strtoull(seen.c_str() + bookmark + 22, nullptr, 10));
+  Client next(api.served);
+  Api::send(next, "GET /tasks?watch=true&revision=" + revision);
+  change(api, 3);
+  CHECK(api.served.until([&] { return next.take(), next.received().find("\"t3\"") != std::string::npos; }));
 }

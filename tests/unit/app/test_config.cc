@@ -126,6 +126,13 @@ TEST_CASE_FIXTURE(Clean, "command line: words of the enumerations") {
   for (const auto& [flag, value] : levels) CHECK(read({flag})->config.log_level == value);
 }
 
+TEST_CASE_FIXTURE(Clean, "command line: no duration is so long that a clock could not hold its end") {
+  for (const std::string flag : {"--ttl-after-finished", "--reconcile-interval"}) {
+    CHECK(read({(flag + "=876000h").c_str()})->config.manager.tick_interval > 0);
+    CHECK(refusal({(flag + "=2562047h47m16s").c_str()}) == flag + ": \"2562047h47m16s\" is longer than 100 years");
+  }
+}
+
 TEST_CASE_FIXTURE(Clean, "command line: of one flag given twice the last counts, addresses add up") {
   CHECK(read({"--data-dir=/a", "--data-dir=/b"})->config.data_dir == "/b");
   CHECK(read({"--listen-addr=127.0.0.1:1"})->config.listen_addresses == Strings{"127.0.0.1:1"});

@@ -102,6 +102,14 @@ TEST_CASE_FIXTURE(Tidy, "log file: made with its directory, and gone on with aft
   CHECK((info.st_mode & 07137U) == 0);  // at most 0640
 }
 
+TEST_CASE_FIXTURE(Tidy, "log file: behind a symbolic link") {
+  Logging log(1000);
+  REQUIRE(::mkdirat(log.dir.fd(), "elsewhere", 0700) == 0);
+  REQUIRE(::symlinkat("elsewhere", log.dir.fd(), "log") == 0);
+  log.write("one\n");
+  CHECK(log.dir.read("elsewhere/task-executor.log") == "one\n");
+}
+
 TEST_CASE_FIXTURE(Tidy, "log file: put aside before it grows over its size") {
   Logging log(10);
   log.write("12345\n");
@@ -204,6 +212,25 @@ TEST_CASE_FIXTURE(Tidy, "log file: once the directory can be written again the f
           sink.write(LogLevel::kInfo, "found\n");
         }).ends_with("\nlost\n"));
   CHECK(dir.read("log/task-executor.log") == "found\n");
+}
+
+TEST_CASE_FIXTURE(Tidy, "log file: one that was removed, or its directory, is made anew when it is to be put aside") {
+  for (const bool with_dir : {false, true}) {
+    CAPTURE(with_dir);
+    Logging log(10);
+    const std::string said = standard_error_of([&] {
+      ::unsetenv("JOURNAL_STREAM");
+      log.write("12345678\n");
+      (void)sys::unlink_at(log.dir.fd(), "log/task-executor.log").ok();
+      if (with_dir) ::unlinkat(log.dir.fd(), "log", AT_REMOVEDIR);
+      log.write("second\n");
+      log.write("3\n");
+    });
+    CHECK(said.ends_with(with_dir ? "\nsecond\n" : ""));
+    CHECK(said.empty() == !with_dir);
+    CHECK(log.current() == (with_dir ? "3\n" : "second\n3\n"));
+    CHECK(log.backups().empty());
+  }
 }
 
 TEST_CASE_FIXTURE(Tidy, "log file: a directory without write permission") {

@@ -1,3 +1,5 @@
+#include <chrono>
+
 #include "../padded_copy.h"
 #include "codec/minified_json.h"
 #include "codec/state_file.h"
@@ -169,6 +171,41 @@ TEST_CASE("What is refused, with its path") {
   CHECK(refused(R"({"name":"t","podTemplateSpec":{}})") == "podTemplateSpec.spec: required");
   CHECK(refused(R"({"name":"t","podTemplateSpec":{"spec":{"containers":[]}}})") ==
         "podTemplateSpec.spec.containers: required, and not empty");
+}
+
+TEST_CASE("What expands to more than exec takes is refused with its field, and taken back from the disk") {
+  std::string env = R"({"name":"A0","value":"xxxxxxxxxxxxxxxx"})";
+  for (int i = 1; i <= 40; ++i) {
+    const std::string before = "$(A" + std::to_string(i - 1) + ")";
+    env += R"(,{"name":"A)" + std::to_string(i) + R"(","value":")" + before + before + R"("})";
+  }
+  const std::string guide = container(R"("env":[)" + env + "]");
+  CHECK(refused(guide) == "spec.container.env: expands to more than 1 MiB");
+  CHECK(refused(pod(R"("initContainers":[{"name":"i","image":"b","env":[)" + env + "]}],")) ==
+        "podTemplateSpec.spec.initContainers[0].env: expands to more than 1 MiB");
+  SpecOptions from_disk = containers();
+  from_disk.any_volume = true;
+  CHECK(read_one(guide, from_disk).ok());
+}
+
+TEST_CASE("Volumes and mounts that are there twice, among many too") {
+  CHECK(refused(container(R"("tty":true)", R"(,"volumes":[{"name":"v","emptyDir":{}},{"name":"v","emptyDir":{}}])")) ==
+        "spec.volumes[1].name: \"v\" is there twice");
+  CHECK(refused(pod(R"("volumes":[{"name":"v","emptyDir":{}},{"name":"v","emptyDir":{}}],)")) ==
+        "podTemplateSpec.spec.volumes[1].name: \"v\" is there twice");
+  CHECK(refused(container(R"("volumeMounts":[{"name":"named","mountPath":"/a"},{"name":"named","mountPath":"/a"}])")) ==
+        "spec.container.volumeMounts[1].mountPath: is there twice");
+  std::string volumes;
+  std::string mounts;
+  for (int i = 0; i < 40'000; ++i) {
+    const std::string number = std::to_string(i);
+    volumes += (i > 0 ? "," : "") + (R"({"name":"v)" + number + R"(","emptyDir":{}})");
+    mounts += (i > 0 ? "," : "") + (R"({"name":"v)" + number + R"(","mountPath":"/)" + number + R"("})");
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(parsed(container(R"("volumeMounts":[)" + mounts + "]", R"(,"volumes":[)" + volumes + "]")).volumes.size() ==
+        40'000);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(3));
 }
 
 TEST_CASE("What is left out, with a warning") {

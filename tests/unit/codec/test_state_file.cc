@@ -45,6 +45,7 @@ ExitRecord an_end() {
   end.started_at = 5;
   end.execed_at = 6;
   end.finished_at = 7;
+  end.tree_gone = true;
   return end;
 }
 
@@ -102,6 +103,22 @@ TEST_CASE("state file: a task that needs a flag is taken back without it") {
   CHECK(back->spec.process.exec_mode == ExecMode::kRemote);
 }
 
+TEST_CASE("state file: a task as deep as a request may be comes back whole") {
+  constexpr size_t kInside = kJsonMaxDepth - 3;
+  const std::string deep = std::string(kInside, '[') + std::string(kInside, ']');
+  const std::string text =
+      R"({"name":"t","podTemplateSpec":{"spec":{"containers":[{"name":"a","image":"b"}],"x":)" + deep + "}}}";
+  SpecOptions options;
+  options.container_mode = true;
+  Result<TaskRequests> read = test::read_one(text, options);
+  REQUIRE(read);
+  Task task = a_task();
+  task.spec = std::move(read->tasks[0].spec);
+  const Result<TaskFile> back = decode(decode_task_file, encode_task_file(task));
+  REQUIRE(back);
+  CHECK(back->spec.pod->json.find(deep) != std::string::npos);
+}
+
 TEST_CASE("state file: a run comes back whole, in each phase") {
   for (const RunPhase phase : {RunPhase::kPreStart, RunPhase::kMain, RunPhase::kPostStop}) {
     RunRecord run = a_run();
@@ -139,8 +156,20 @@ TEST_CASE("state file: an end comes back whole, with each cause and stage") {
       CHECK(back->started_at == 5);
       CHECK(back->execed_at == 6);
       CHECK(back->finished_at == 7);
+      CHECK(back->tree_gone);
     }
   }
+}
+
+TEST_CASE("state file: the note of an exec") {
+  RunRecord run = a_run();
+  CHECK(encode_execed(run) == "3");
+  for (const char* odd : {"", "0", "-1", "x", "12x", " 12", "99999999999999999999"}) {
+    decode_execed(odd, run);
+    CHECK(run.execed_at == 3);
+  }
+  decode_execed("1234567890123456", run);
+  CHECK(run.execed_at == 1'234'567'890'123'456);
 }
 
 TEST_CASE("state file: one line of JSON, with its version first and its checksum last") {

@@ -37,6 +37,8 @@ TEST_CASE("rows of both wire forms") {
   CHECK(rows->at(2).pid == 7);
   CHECK(read_rows(R"({"name":"one"})")->size() == 1);
   CHECK_FALSE(read_rows("[1]").ok());
+  const std::string deep = std::string(kJsonMaxDepth - 1, '[') + std::string(kJsonMaxDepth - 1, ']');
+  CHECK(read_rows(R"([{"name":"deep","x":)" + deep + "}]").ok());  // a task as deep as a request may be
   CHECK_FALSE(read_rows("{").ok());
   CHECK(task_table(*rows) ==
         "NAME  STATE             REASON  EXIT  STARTED  FINISHED\n"

@@ -54,6 +54,7 @@ struct Fault {
   Verdict verdict = Verdict::kRetry;
   bool done = false;  ///< the runtime did what was asked for, and only the answer is another one
   std::string text = "fault";
+  bool told = false;  ///< kRetry: the runtime is there, and says so itself
 };
 
 class FakeCri final : public cri::Client {
@@ -238,7 +239,9 @@ class FakeCri final : public cri::Client {
     cri::Failure failure;
     failure.verdict = fault.verdict;
     failure.method = method;
-    failure.status.code = GrpcCode::kUnknown;
+    const bool lost = fault.verdict == Verdict::kLookAgain || (fault.verdict == Verdict::kRetry && !fault.told);
+    failure.status.code = lost ? GrpcCode::kUnavailable : GrpcCode::kUnknown;
+    if (lost) failure.status.origin = fault.done ? GrpcOrigin::kLost : GrpcOrigin::kNotSent;
     failure.status.message = fault.text;
     out.failure = std::move(failure);
   }

@@ -21,7 +21,8 @@ class MemoryRunStore final : public RunStore {
   std::optional<RunRecord> run;
   std::optional<ExitRecord> exit;
   std::vector<std::string> journal;
-  int failing = 0;  ///< so many durable writes will fail
+  int failing = 0;     ///< so many durable writes will fail
+  int error = ENOSPC;  ///< of those
 
   Result<std::string> owner() override { return std::string(32, 'a'); }
   Result<void> write_run(const Task&, const RunRecord& record, bool durable) override {
@@ -50,7 +51,7 @@ class MemoryRunStore final : public RunStore {
   Result<void> write(const char* what) {
     if (failing > 0) {
       --failing;
-      return system_error("write", what, ENOSPC);
+      return system_error("write", what, error);
     }
     journal.emplace_back(what);
     return {};

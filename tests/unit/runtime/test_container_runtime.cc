@@ -197,6 +197,21 @@ TEST_CASE("Failures that no patience helps are start errors, with their text") {
   }
 }
 
+TEST_CASE("Texts that expand to too much end the run before its container is made") {
+  PodSpec pod = PodBench::one();
+  pod.containers[0].env = {{"A0", "xxxxxxxxxxxxxxxx"}};
+  for (int i = 1; i <= 40; ++i) {
+    const std::string before = "$(A" + std::to_string(i - 1) + ")";
+    pod.containers[0].env.push_back({"A" + std::to_string(i), before + before});
+  }
+  PodBench bench(std::move(pod));
+  bench.start();
+  REQUIRE(bench.until_gone());
+  CHECK(bench.store.exit->cause == EndCause::kStartError);
+  CHECK(bench.store.exit->pod->failure == "env: expands to more than 1 MiB");
+  CHECK(bench.world.empty());
+}
+
 TEST_CASE("StartContainer fails: the container's own status tells how") {
   SUBCASE("the runtime's word") {
     PodBench bench(PodBench::one());

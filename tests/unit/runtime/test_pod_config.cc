@@ -35,6 +35,12 @@ std::string auth_for(std::string_view config, std::string_view image) {
   return *found ? (*found)->auth : "none";
 }
 
+cri::ContainerConfig config_of(const PodSpec& pod, std::string_view image) {
+  cri::ContainerConfig out;
+  REQUIRE(container_config(pod, 0, who(), image, out));
+  return out;
+}
+
 }  // namespace
 
 TEST_CASE("The defaults are the kubelet's") {
@@ -46,7 +52,7 @@ TEST_CASE("The defaults are the kubelet's") {
   CHECK(sandbox.hostname == "task");
   CHECK(sandbox.log_directory == "/logs");
   CHECK(cri::find_label(sandbox.labels, kUidLabel) == "00112233445566778899aabbccddeeff");
-  const cri::ContainerConfig config = container_config(pod, 0, who(), "sha256:x");
+  const cri::ContainerConfig config = config_of(pod, "sha256:x");
   CHECK(config.image == "sha256:x");
   CHECK(config.user_specified_image == "box");
   CHECK(!config.security.masked_paths.empty());
@@ -81,7 +87,7 @@ TEST_CASE("Resources and security, the container's before the pod's") {
   pod.containers[0].security.allow_escalation = false;
   pod.containers[0].security.drop_capabilities = ~uint64_t{0};
   pod.containers[0].resources = {1, 5, 1024};
-  const cri::ContainerConfig config = container_config(pod, 0, who(), "x");
+  const cri::ContainerConfig config = config_of(pod, "x");
   CHECK(config.security.run_as_user == 2);
   CHECK(config.security.supplemental_groups == std::vector<int64_t>{9});
   CHECK(config.security.no_new_privs);
@@ -92,7 +98,7 @@ TEST_CASE("Resources and security, the container's before the pod's") {
   CHECK(config.resources.memory_limit_bytes == 1024);
   pod.containers[0].security.privileged = true;
   CHECK(sandbox_config(pod, who()).privileged);
-  const cri::ContainerSecurity privileged = container_config(pod, 0, who(), "x").security;
+  const cri::ContainerSecurity privileged = config_of(pod, "x").security;
   CHECK(privileged.privileged);
   CHECK(privileged.masked_paths.empty());
   CHECK(privileged.seccomp->type == cri::SecurityProfile::Type::kUnconfined);
@@ -114,6 +120,12 @@ TEST_CASE("runAsNonRoot") {
   container.security.run_as_non_root = false;
   container.security.run_as_user.reset();
   CHECK(refuse_root(pod, container, 0, "").empty());
+}
+
+unsigned mode_of(const TempDir& dir, const char* path) {
+  struct stat info {};
+  REQUIRE(::fstatat(dir.fd(), path, &info, 0) == 0);
+  return info.st_mode & 07777U;
 }
 
 TEST_CASE("Volumes: made, found, refused") {
@@ -142,12 +154,19 @@ TEST_CASE("Volumes: made, found, refused") {
   CHECK(resolve({"host", "/x", "", false}) == dir.path("host"));
   CHECK(resolve({"flag", "/x", "", false}) == dir.path("host"));
   CHECK(resolve({"new", "/x", "", false}) == dir.path("new/er"));
-  CHECK(dir.has("new/er"));
+  CHECK(mode_of(dir, "new") == 0755);
+  CHECK(mode_of(dir, "new/er") == 0755);
   CHECK(resolve({"wrong", "/x", "", false}).find("\"wrong\"") != std::string::npos);
   CHECK(resolve({"none", "/x", "", false}).find("No such file") != std::string::npos);
   CHECK(resolve({"lost", "/x", "", false}).find("--volume does not have it") != std::string::npos);
   CHECK(resolve({"empty", "/x", "a/b", false}) == dir.path("task/volumes/empty/a/b"));
-  CHECK(dir.has("task/volumes/empty/a/b"));
+  CHECK(mode_of(dir, "task/volumes/empty/a") == 0777);
+  CHECK(mode_of(dir, "task/volumes/empty/a/b") == 0777);
+  CHECK(mode_of(dir, "task/logs") == 0700);
+  // As in Kubernetes, the group of a volume is the group of all in it.
+  REQUIRE(::chmod(dir.path("task/volumes/empty").c_str(), 02777) == 0);
+  CHECK(resolve({"empty", "/x", "c", false}) == dir.path("task/volumes/empty/c"));
+  CHECK(mode_of(dir, "task/volumes/empty/c") == 02777);
   // A link that a container has left must lead nowhere.
   REQUIRE(::symlink("/", dir.path("task/volumes/empty/link").c_str()) == 0);
   CHECK(resolve({"empty", "/x", "link", false}).find("ELOOP") != std::string::npos);
@@ -172,4 +191,13 @@ TEST_CASE("Credentials: the registry of an image, and the entry that fits best")
   CHECK(auth_for(config, "b.example/x") == "none");
   CHECK(auth_for("{", "x") == "error");
   CHECK(auth_for(R"({"auths":[]})", "x") == "error");
+}
+
+TEST_CASE("A container whose texts expand to too much gets no configuration") {
+  PodSpec pod = one();
+  pod.containers[0].env = {{"A", std::string(100'000, 'x')}, {"B", "$(A)$(A)$(A)$(A)"}, {"C", "$(B)$(B)$(B)"}};
+  cri::ContainerConfig out;
+  const Result<void> made = container_config(pod, 0, who(), "x", out);
+  REQUIRE(!made);
+  CHECK(made.error().text() == "env: expands to more than 1 MiB");
 }

@@ -1,4 +1,9 @@
 // A run in containers whose runtime, disk or earlier agent makes trouble: it ends, and tells the truth about it.
+#include <sys/resource.h>
+
+#include <cstdint>
+#include <limits>
+
 #include "pod_bench.h"
 
 using namespace te;
@@ -36,6 +41,19 @@ int pass(PodBench& bench, MonoNanos time, int most = 5000) {
 }
 
 bool runs(const PodBench& bench) { return bench.first().stage == ContainerStage::kRunning; }
+
+/// That call fails each time, by the word of a runtime that is there, as long as `condition` holds.
+template <class Condition>
+void fail_each(PodBench& bench, Method method, Condition condition) {
+  bench.cri->chance = [method, condition](Method called) -> std::optional<Fault> {
+    if (called != method || !condition()) return std::nullopt;
+    return Fault{Verdict::kRetry, false, "it is not to be", true};
+  };
+}
+
+cri::Labels labels_of(const PodBench& bench) {
+  return {{"task-executor.owner", std::string(32, 'a')}, {"task-executor.uid", std::string(bench.task.uid.view())}};
+}
 
 void set_state(PodBench& bench, cri::ContainerState state) {
   for (auto& [id, one] : bench.world.containers) one.summary.state = one.status.state = state;
@@ -249,4 +267,248 @@ TEST_CASE("A start that the runtime gives up each time is an error in the end") 
   REQUIRE(bench.until_gone());
   CHECK(bench.world.starts["main"] < 10);
   CHECK(bench.store.exit->cause == EndCause::kStartError);
+}
+
+TEST_CASE("A task whose directory was taken away by hand comes to its end") {
+  PodBench bench(PodBench::one());
+  bench.start();
+  SUBCASE("deleted before anything ran") {
+    REQUIRE(bench.until([&] { return !bench.world.sandboxes.empty(); }));
+    bench.store.failing = 1 << 30;
+    bench.store.error = ENOENT;
+    bench.runtime->stop(bench.task);
+  }
+  SUBCASE("and something else stands there") {
+    bench.store.failing = 1 << 30;
+    bench.store.error = ENOTDIR;
+    bench.runtime->stop(bench.task);
+  }
+  SUBCASE("about to run") {
+    REQUIRE(bench.until([&] { return !bench.world.containers.empty(); }));
+    bench.store.failing = 1 << 30;
+    bench.store.error = ENOENT;
+  }
+  REQUIRE(bench.until_gone());
+  CHECK(bench.world.starts.empty());
+  CHECK(bench.world.empty());
+  CHECK(!bench.store.exit);
+}
+
+TEST_CASE("A jump of the wall clock moves no deadline") {
+  PodSpec pod = pod_of({"main"}, {"init"});
+  pod.timeout_seconds = 60;
+  PodBench bench(std::move(pod));
+  bench.start();
+  const MonoNanos begin = bench.clock.now;
+  REQUIRE(bench.until([&] { return runs(bench); }));
+  SUBCASE("forwards") { bench.clock.jumped = 3600 * kSecond / kMicrosecond; }
+  SUBCASE("backwards") { bench.clock.jumped = -3600 * kSecond / kMicrosecond; }
+  bench.world.end("init", 0);
+  REQUIRE(bench.until([&] { return bench.world.starts["main"] == 1; }));
+  REQUIRE(bench.until_gone());
+  CHECK(bench.store.exit->cause == EndCause::kTimeout);
+  CHECK(bench.clock.now - begin > 59 * kSecond);
+  CHECK(bench.clock.now - begin < 70 * kSecond);
+}
+
+TEST_CASE("A container whose status can't be had is no reason to stay for ever") {
+  PodSpec pod = pod_of({"main", "second"});
+  pod.timeout_seconds = 40;
+  PodBench bench(std::move(pod));
+  bench.start();
+  REQUIRE(bench.until([&] { return bench.world.starts["second"] == 1; }));
+  pass(bench, kSecond);
+  bench.world.end("second", 4);
+  REQUIRE(bench.until([&] { return bench.task.run.pod->containers[1].ended(); }));
+  fail_each(bench, Method::kContainerStatus, [] { return true; });
+  const MonoNanos begin = bench.clock.now;
+  SUBCASE("deleted") { bench.runtime->stop(bench.task); }
+  SUBCASE("timed out") {}
+  REQUIRE(bench.until_gone());
+  CHECK(bench.clock.now - begin > 20 * kSecond);
+  CHECK(bench.clock.now - begin < 90 * kSecond);
+  CHECK(bench.world.empty());
+  CHECK(bench.cri->stops.size() >= 1);
+}
+
+TEST_CASE("A container whose status can't be had hides no other one's end") {
+  PodBench bench(pod_of({"main", "second"}));
+  bench.start();
+  REQUIRE(bench.until([&] { return bench.world.starts["second"] == 1; }));
+  pass(bench, kSecond);
+  set_state(bench, cri::ContainerState::kUnknown);
+  pass(bench, kSecond);
+  bench.world.end("second", 4);
+  pass(bench, 5 * kSecond);
+  CHECK(bench.task.run.pod->containers[1].ended());
+  CHECK(bench.task.run.pod->containers[1].exit_code == 4);
+}
+
+TEST_CASE("A runtime that is away for long says nothing about a container") {
+  PodBench bench(PodBench::one());
+  bench.start();
+  REQUIRE(bench.until([&] { return runs(bench); }));
+  bool away = true;
+  bench.crash();
+  bench.cri->chance = [&](Method) -> std::optional<Fault> {
+    if (!away) return std::nullopt;
+    return Fault{Verdict::kRetry};
+  };
+  SUBCASE("it shows as running") {}
+  SUBCASE("also when it is to end") { bench.runtime->stop(bench.task); }
+  CHECK(runs(bench));
+  pass(bench, 300 * kSecond);
+  CHECK(!bench.gone);
+  away = false;
+  bench.world.end("main", 5);
+  REQUIRE(bench.until_gone());
+  CHECK(bench.store.exit->pod->containers[0].exit_code == 5);
+}
+
+TEST_CASE("What a runtime may be about to start is not told as never started") {
+  PodBench bench(PodBench::one());
+  bench.cri->faults[Method::kStartContainer].push_back({Verdict::kLookAgain});
+  bench.start();
+  REQUIRE(bench.until([&] { return count(bench, "StartContainer") == 1; }));
+  bool starting = true;
+  SUBCASE("it was, by a call whose answer got lost") {}
+  SUBCASE("it was, by a call of an earlier agent") { bench.crash(); }
+  SUBCASE("it was not") { starting = false; }
+  const bool will_run = starting;
+  fail_each(bench, Method::kRemoveContainer, [&] { return starting; });
+  bench.runtime->stop(bench.task);
+  if (will_run) {
+    pass(bench, 2 * kSecond);
+    CHECK(!bench.gone);
+    CHECK(!bench.store.exit);
+    starting = false;
+    set_state(bench, cri::ContainerState::kRunning);
+  }
+  REQUIRE(bench.until_gone());
+  REQUIRE(bench.store.exit);
+  CHECK(bench.cri->stops.size() == (will_run ? 1 : 0));
+  if (will_run) CHECK(bench.store.exit->pod->containers[0].exit_code == 143);
+  if (!will_run) CHECK(bench.store.exit->cause == EndCause::kStartError);
+  CHECK(bench.world.empty());
+}
+
+TEST_CASE("runAsNonRoot is looked at with each image that is fetched") {
+  PodSpec pod = PodBench::one();
+  pod.security.run_as_non_root = true;
+  PodBench bench(std::move(pod));
+  bench.world.images["box"].uid = 1000;
+  bench.start();
+  SUBCASE("the first one") { bench.world.images["box"].uid = 0; }
+  SUBCASE("after a restart of the agent") {
+    REQUIRE(bench.until([&] { return !bench.world.sandboxes.empty(); }));
+    bench.world.images["box"].uid = 0;
+    bench.store.run->pod->step = PodStep::kRun;
+    bench.store.run->pod->sandbox_id = bench.world.sandboxes.begin()->first;
+    bench.crash();
+  }
+  SUBCASE("when it was missing") {
+    bench.cri->faults[Method::kCreateContainer].push_back({Verdict::kImageMissing});
+    REQUIRE(bench.until([&] { return count(bench, "CreateContainer") == 1; }));
+    bench.world.images["box"].uid = 0;
+  }
+  REQUIRE(bench.until_gone());
+  CHECK(bench.store.exit->cause == EndCause::kStartError);
+  CHECK(bench.store.exit->pod->failure.find("root") != std::string::npos);
+  CHECK(bench.world.starts.empty());
+}
+
+TEST_CASE("A shortage of the host delays a mount, and does not fail the task") {
+  PodSpec pod = PodBench::one();
+  pod.volumes = {{"v", VolumeSpec::Kind::kEmptyDir, {}, VolumeSpec::PathType::kAny}};
+  pod.containers[0].mounts = {{"v", "/v", "a/b", false}};
+  PodBench bench(std::move(pod));
+  bench.start();
+  REQUIRE(bench.until([&] { return count(bench, "ImageStatus") == 1; }));
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{3, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  pass(bench, 2 * kSecond);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(bench.first().message.find("volume \"v\": subPath") == 0);
+  CHECK(bench.first().message.find("EMFILE") != std::string::npos);
+  CHECK(!bench.gone);
+  REQUIRE(bench.until([&] { return runs(bench); }));
+}
+
+TEST_CASE("What the runtime makes after the DELETE is removed") {
+  PodBench bench(PodBench::one());
+  SUBCASE("a sandbox of a call whose answer got lost") {
+    bench.cri->faults[Method::kRunPodSandbox].push_back({Verdict::kLookAgain});
+    bench.start();
+    REQUIRE(bench.until([&] { return count(bench, "RunPodSandbox") == 1; }));
+  }
+  SUBCASE("a container of an earlier agent's call, whose sandbox is known") {
+    bench.start();
+    REQUIRE(bench.until([&] { return count(bench, "CreateContainer") == 1; }));
+    bench.world.containers.clear();
+    bench.store.run->pod->step = PodStep::kRun;
+    bench.store.run->pod->sandbox_id = bench.world.sandboxes.begin()->first;
+    bench.crash();
+  }
+  bench.runtime->on_runtime_up(bench.cri->version);
+  bench.runtime->stop(bench.task);
+  REQUIRE(bench.until_gone());
+  bench.supervised = false;
+  REQUIRE(bench.world.empty());
+  pass(bench, 60 * kSecond);
+  CriWorld::Container late;  // its sandbox has gone
+  late.summary.id = late.status.id = "late";
+  late.summary.labels = labels_of(bench);
+  bench.world.containers["late"] = late;
+  CHECK(bench.until([&] { return bench.world.empty(); }));
+  bench.until([] { return false; });
+  CHECK(bench.releases == 1);
+}
+
+TEST_CASE("What appears while there is no connection is removed with the next one") {
+  PodBench bench(PodBench::one());
+  bench.cri->on_start = [&](CriWorld::Container& one) { bench.world.end(one.summary.name, 0); };
+  bench.start();
+  bench.runtime->on_runtime_up(bench.cri->version);
+  bench.until([] { return false; });
+  REQUIRE(bench.releases == 1);
+  cri::SandboxSummary late;
+  late.id = "late";
+  late.labels = labels_of(bench);
+  late.labels.back().value = "somebody";
+  bench.world.sandboxes["late"] = late;
+  bench.store.exit.reset();
+  bench.gone = false;
+  bench.start();
+  bench.runtime->on_runtime_up(bench.cri->version);
+  bench.until([] { return false; });
+  CHECK(bench.world.empty());
+}
+
+TEST_CASE("A runtime that pulls an image and does not have it is asked again with patience") {
+  PodBench bench(PodBench::one());
+  bool loses = true;
+  bench.cri->chance = [&](Method method) -> std::optional<Fault> {
+    if (method == Method::kImageStatus && loses) bench.world.images.clear();
+    return std::nullopt;
+  };
+  bench.start();
+  pass(bench, 60 * kSecond);
+  CHECK(bench.cri->pulls.size() > 2);
+  CHECK(bench.cri->pulls.size() < 10);
+  CHECK(bench.reasons.back() == "ImagePullBackOff");
+  loses = false;
+  CHECK(bench.until([&] { return runs(bench); }));
+}
+
+TEST_CASE("A grace is no longer than what a runtime can reckon with") {
+  PodSpec pod = PodBench::one();
+  pod.grace_seconds = std::numeric_limits<int64_t>::max();
+  PodBench bench(std::move(pod));
+  bench.start();
+  REQUIRE(bench.until([&] { return runs(bench); }));
+  bench.runtime->stop(bench.task);
+  REQUIRE(bench.until_gone());
+  CHECK(bench.cri->stops.at(0).grace_seconds == std::numeric_limits<int32_t>::max());
 }

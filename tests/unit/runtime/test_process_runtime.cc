@@ -10,30 +10,17 @@
 #include "../codec/specs.h"
 #include "../support.h"
 #include "../task/fakes.h"
+#include "children.h"
+#include "runtime/supervisor.h"
 #include "store/file_store.h"
 #include "sys/credentials.h"
 #include "sys/process_environment.h"
 
 using namespace te;
+using test::children_called;
 using test::Tidy;
 
 namespace {
-
-/// All signals blocked, as the agent has them, and as they were before at the end.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::sigprocmask(SIG_SETMASK, &all, &before_);
-  }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-  ~SignalsBlocked() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
 
 struct Events final : RuntimeEvents {
   void on_record(uint64_t id) override { records.insert(id); }
@@ -57,12 +44,19 @@ struct Machine {
     store = std::move(FileStore::open(dir.path(), clock, log)).value();
     boot();
   }
+  ~Machine() {
+    runtime.reset();
+    // They end with the agent, whose parent would reap them.
+    for (const pid_t pid : children_called(kZygoteName)) ::waitpid(pid, nullptr, 0);
+  }
   /// The runtime of the next agent: supervisors live on.
-  void boot() {
+  void boot(size_t starts_at_once = 4, MonoNanos start_takes = 20 * kMillisecond) {
     runtime.reset();
     const char* const environment[] = {"PATH=/bin:/usr/bin", nullptr};
     runtime = std::make_unique<ProcessRuntime>(
-        reactor, log, ProcessRuntimeOptions{dir.path(), store->root(), store->trash(), {1024, 4096}},
+        reactor, log,
+        ProcessRuntimeOptions{
+            dir.path(), store->root(), &store->trash(), {1024, 4096}, {}, starts_at_once, start_takes},
         BaseEnvironment(environment));
     REQUIRE(runtime->open(events));
   }
@@ -100,7 +94,7 @@ struct Machine {
     return **end;
   }
 
-  const SignalsBlocked blocked;
+  const test::SignalsBlocked blocked;
   test::TempDir dir;
   fake::FakeClock clock;
   fake::NullSink sink;
@@ -132,6 +126,57 @@ TEST_CASE_FIXTURE(Tidy, "runtime: a run from start to recorded end") {
   CHECK(machine.dir.read("t/stderr.log") == "error\n");
   CHECK(machine.dir.names("t") ==
         std::vector<std::string>{"exit.json", "run.json", "stderr.log", "stdout.log", "task.json"});
+}
+
+TEST_CASE_FIXTURE(Tidy,
+                  "runtime: the supervisor of an expected start is there before, and stays when the zygote goes") {
+  Machine machine;
+  const Task task = machine.create("t", "echo out; sleep 1000");
+  REQUIRE(machine.reactor.turn(false));  // it knows the time from then on
+  machine.runtime->expect_start(task, 2);
+  machine.runtime->expect_start(task, 2);
+  CHECK(machine.until([&] { return children_called(kZygoteName).size() == 3; }));
+  CHECK(machine.runtime->can_start(task));
+  REQUIRE(machine.runtime->start(task, 1));
+  CHECK(machine.until(
+      [&] { return children_called(kZygoteName).size() == 2 && children_called(kSupervisorName).size() == 1; }));
+  CHECK(machine.runs(task));
+  CHECK(machine.until([&] { return children_called(kZygoteName).size() == 0; }));
+  CHECK(children_called(kSupervisorName).size() == 1);
+  machine.runtime->sweep(task);
+  CHECK(machine.ends(task));
+  CHECK(machine.dir.read("t/stdout.log") == "out\n");
+}
+
+TEST_CASE_FIXTURE(Tidy, "runtime: few get to their exec at once, and one that takes long does not count") {
+  Machine machine;
+  const Task first = machine.create("first", "sleep 1000");
+  const Task second = machine.create("second", "sleep 1000");
+  SUBCASE("until it has got there") {
+    machine.boot(1, 1'000 * kSecond);
+    REQUIRE(machine.runtime->start(first, 1));
+    CHECK_FALSE(machine.runtime->can_start(second));
+    CHECK(machine.runs(first));
+  }
+  SUBCASE("until it is over") {
+    machine.boot(1, 1'000 * kSecond);
+    const Task bad = machine.create("bad", "exec /none");
+    REQUIRE(machine.runtime->start(bad, 1));
+    CHECK_FALSE(machine.runtime->can_start(second));
+    CHECK(machine.ends(bad));
+    REQUIRE(machine.runtime->start(first, 1));
+  }
+  SUBCASE("until its time is over") {
+    machine.boot(1, 50 * kMillisecond);
+    REQUIRE(::mkfifo((machine.dir.path() + "/first/stdout.log").c_str(), 0600) == 0);  // nobody reads: opening it hangs
+    REQUIRE(machine.runtime->start(first, 1));
+    CHECK_FALSE(machine.runtime->can_start(second));
+  }
+  CHECK(machine.until([&] { return machine.runtime->can_start(second); }));
+  REQUIRE(machine.runtime->start(second, 1));
+  for (const Task* task : {&first, &second}) machine.runtime->sweep(*task);
+  CHECK(machine.ends(first));
+  CHECK(machine.ends(second));
 }
 
 TEST_CASE_FIXTURE(Tidy, "runtime: a command that can't be started") {

@@ -6,75 +6,23 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include <algorithm>
 #include <cstddef>
 
-#include "../codec/specs.h"
 #include "../support.h"
 #include "../task/fakes.h"
 #include "codec/state_file.h"
+#include "disk.h"
+#include "store/inspect.h"
 #include "sys/atomic_file.h"
-#include "sys/process.h"
 
 using namespace te;
+using test::a_run;
+using test::Disk;
 using test::in_child;
-using test::TempDir;
+using test::Names;
 using test::Tidy;
 
-using Names = std::vector<std::string>;
-
 namespace {
-
-/// A store on a directory of its own; reopen() is an agent's restart.
-struct Disk {
-  Disk() { open(); }
-
-  void open() {
-    Result<std::unique_ptr<FileStore>> opened = FileStore::open(dir.path(), clock, log);
-    REQUIRE(opened);
-    store = std::move(opened).value();
-  }
-  void reopen() {
-    store.reset();
-    open();
-  }
-  Task make(std::string name, std::string_view command = "run") {
-    Task task;
-    task.name = std::move(name);
-    task.spec = fake::spec_of(command);
-    REQUIRE(store->identify(task));
-    return task;
-  }
-  Task create(std::string name, Place place = Place::kLive, std::string_view command = "run") {
-    Task task = make(std::move(name), command);
-    REQUIRE(fake::create_one(*store, task, place));
-    return task;
-  }
-
-  /// Tasks as recovery finds them: "name", "-name" for deleting, "name>" for a successor, with "L" locked, "R" run.
-  Names found() {
-    Result<std::vector<Recovered>> scanned = store->scan();
-    REQUIRE(scanned);
-    Names out;
-    for (const Recovered& one : *scanned) {
-      std::string text = one.task->deleting() ? "-" : "";
-      text += one.task->name;
-      if (one.place == Place::kNext) text += ">";
-      if (one.locked) text += " L";
-      if (one.has_run) text += " R";
-      out.push_back(text);
-    }
-    std::sort(out.begin(), out.end());
-    return out;
-  }
-  std::string uid(const Task& task) const { return std::string(task.uid.view()); }
-
-  TempDir dir;
-  fake::FakeClock clock;
-  fake::NullSink sink;
-  Log log{sink, clock};
-  std::unique_ptr<FileStore> store;
-};
 
 /// From now on this process can't sync that directory (EIO), nor take anything out of it (EROFS).
 bool make_unchangeable(int dir) {
@@ -92,13 +40,6 @@ bool make_unchangeable(int dir) {
   const sock_fprog program{sizeof filter / sizeof filter[0], filter};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
          ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
-}
-
-RunRecord a_run() {
-  RunRecord run;
-  run.supervisor = {123, 456};
-  run.process = {124, 457};
-  return run;
 }
 
 }  // namespace
@@ -411,6 +352,23 @@ TEST_CASE_FIXTURE(Tidy, "store: what is no file, where a record should be, is a 
   CHECK(is_broken());
 }
 
+TEST_CASE_FIXTURE(Tidy, "store: the note of an exec beside run.json") {
+  Disk disk;
+  const Task task = disk.create("t");
+  disk.dir.write("t/run.json", encode_run(a_run()));
+  CHECK((*disk.store->read_run(task))->execed_at == 0);
+  const Result<void> added = sys::add_note(disk.dir.fd(), "t/run.json", kExecedNote, "77");
+  if (!added && added.error().code == EOPNOTSUPP) return test::skip("notes: this file system has no attributes");
+  CHECK((*disk.store->read_run(task))->execed_at == 77);
+  RunRecord told = a_run();  // as it is where there are no attributes, which is the better word
+  told.execed_at = 5;
+  disk.dir.write("t/run.json", encode_run(told));
+  CHECK((*disk.store->read_run(task))->execed_at == 5);
+  const Result<Inspection> seen = inspect_store(disk.dir.path(), OnLost::kAuto);
+  REQUIRE(seen);
+  CHECK(seen->findings.front().task->run.execed_at == 5);
+}
+
 TEST_CASE_FIXTURE(Tidy, "store: a lost run is recorded in the reserved space, with the lock in hand") {
   Disk disk;
   const Task task = disk.create("t");
@@ -429,7 +387,7 @@ TEST_CASE_FIXTURE(Tidy, "store: a lost run is recorded in the reserved space, wi
   CHECK(disk.store->record_lost(task, end));
   CHECK(disk.dir.names("t") == Names{"exit.json", "run.json", "task.json"});
   CHECK((*disk.store->read_exit(task))->cause == EndCause::kLost);
-  CHECK(disk.store->exit_is_durable(task));
+  CHECK((*disk.store->read_exit(task))->durable);
   CHECK(disk.found() == Names{"t R"});
 }
 
@@ -455,14 +413,13 @@ TEST_CASE_FIXTURE(Tidy, "store: space for the end that a power loss has taken is
 TEST_CASE_FIXTURE(Tidy, "store: an end is known to be durable by its mark alone") {
   Disk disk;
   const Task task = disk.create("t");
-  CHECK(!disk.store->exit_is_durable(task));
   disk.dir.write("t/exit.json", encode_exit(ExitRecord{}));
-  CHECK(!disk.store->exit_is_durable(task));
+  CHECK(!(*disk.store->read_exit(task))->durable);
   CHECK(disk.store->make_exit_durable(task));
   CHECK(disk.store->read_exit(task)->has_value());
   const Result<Fd> dir = sys::open_dir_at(disk.dir.fd(), "t");
   CHECK(sys::fill_reserved(dir->get(), "exit.tmp", "exit.json", "again"));
-  CHECK(disk.store->exit_is_durable(task));
+  CHECK((*disk.store->read_exit(task))->durable);
   CHECK(disk.store->read_exit(task)->has_value());
 }
 
@@ -488,158 +445,22 @@ TEST_CASE_FIXTURE(Tidy, "store: a run is cleared before it starts once more") {
   CHECK(disk.found() == Names{"t"});
 }
 
-TEST_CASE_FIXTURE(Tidy, "scan: what a crash has left of a creation goes to the trash") {
+TEST_CASE_FIXTURE(Tidy, "store: so is an end that can't be read, and there is room for another one") {
   Disk disk;
   const Task task = disk.create("t");
-  // Before the rename: complete or not.
-  disk.dir.make_dir(".new/0123456789abcdef0123456789abcdef");
-  disk.dir.write(".new/0123456789abcdef0123456789abcdef/exit.tmp", "");
-  disk.reopen();
-  CHECK(disk.found() == Names{"t"});
-  CHECK(disk.dir.names(".new").empty());
-  CHECK(disk.dir.names(".trash") == Names{"0123456789abcdef0123456789abcdef"});
-  CHECK(disk.dir.names(".quarantine").empty());
-}
-
-TEST_CASE_FIXTURE(Tidy, "scan: what a crash has left of a replaced successor is rubbish, the new one counts") {
-  Disk disk;
-  Task old = disk.create("t");
-  REQUIRE(disk.store->mark_deleted(old));
-  const Task first = disk.create("t", Place::kNext);
-  Task second = disk.make("t");
-  REQUIRE(disk.store->replace_next(second, first));
-  // The crash came between the exchange and the move to the trash.
-  REQUIRE(sys::rename_at(disk.dir.fd(), ".trash/" + disk.uid(first), disk.dir.fd(), ".new/" + disk.uid(second)));
-  disk.reopen();
-  CHECK(disk.found() == Names{"-t", "t>"});
-  CHECK(disk.dir.names(".trash").size() == 1);
-  CHECK(disk.dir.names(".quarantine").empty());
-}
-
-TEST_CASE_FIXTURE(Tidy, "scan: rubbish finds its way into a trash that has the same name already") {
-  Disk disk;
-  for (const std::string folder : {".new", ".trash"}) {
-    disk.dir.make_dir(folder + "/0123456789abcdef0123456789abcdef");
-    disk.dir.write(folder + "/0123456789abcdef0123456789abcdef/task.json", "");
+  for (const bool directory : {false, true}) {
+    REQUIRE(sys::unlink_at(disk.dir.fd(), "t/exit.tmp"));
+    disk.dir.write("t/run.json", "anything");
+    if (directory) {
+      REQUIRE(sys::unlink_at(disk.dir.fd(), "t/exit.old"));
+      disk.dir.make_dir("t/exit.json");
+    } else {
+      disk.dir.write("t/exit.json", "garbage");
+    }
+    CHECK(disk.store->clear_run(task));
+    CHECK(disk.dir.names("t") == Names{"exit.old", "exit.tmp", "run.old", "task.json"});
+    CHECK(disk.found() == Names{"t"});
   }
-  disk.reopen();
-  CHECK(disk.found().empty());
-  CHECK(disk.dir.names(".new").empty());
-  CHECK(disk.dir.names(".trash").size() == 2);
-}
-
-TEST_CASE_FIXTURE(Tidy, "scan: a successor whose predecessor is in the trash already is found where it waits") {
-  Disk disk;
-  Task old = disk.create("t");
-  REQUIRE(disk.store->mark_deleted(old));
-  const Task next = disk.create("t", Place::kNext);
-  REQUIRE(disk.store->discard(old, Place::kLive));
-  disk.reopen();
-  CHECK(disk.found() == Names{"t>"});
-  CHECK(disk.store->promote(next));
-  CHECK(disk.found() == Names{"t"});
-}
-
-TEST_CASE_FIXTURE(Tidy, "scan: a marked task stays marked even if its first file is there again") {
-  Disk disk;
-  Task task = disk.create("t");
-  const std::string text = disk.dir.read("t/task.json");
-  REQUIRE(disk.store->mark_deleted(task));
-  disk.dir.write("t/task.json", text);
-  CHECK(disk.found() == Names{"-t"});
-}
-
-TEST_CASE_FIXTURE(Tidy, "scan: a run record is seen even if nobody can read it") {
-  Disk disk;
-  const Task task = disk.create("t");
-  disk.dir.write("t/run.json", "rubbish");
-  disk.reopen();
-  CHECK(disk.found() == Names{"t R"});
-  CHECK(!disk.store->read_run(task));
-}
-
-TEST_CASE_FIXTURE(Tidy, "scan: what is not ours or can't be read goes to the quarantine and blocks no name") {
-  Disk disk;
-  disk.create("good");
-  disk.dir.write("a_file", "what is this");
-  disk.dir.make_dir("empty");
-  disk.dir.make_dir("broken");
-  disk.dir.write("broken/task.json", "{");
-  disk.dir.make_dir("pipe");
-  REQUIRE(::mkfifoat(disk.dir.fd(), "pipe/task.json", 0600) == 0);
-  disk.dir.make_dir("lost+found");
-  disk.dir.make_dir(".snapshot");
-  disk.dir.make_dir(".next/broken");
-  REQUIRE(::symlinkat("/etc", disk.dir.fd(), "link") == 0);
-  disk.reopen();
-  CHECK(disk.found() == Names{"good"});
-  CHECK(disk.dir.names(".quarantine") == Names{"a_file", "broken", "broken.1", "empty", "link", "pipe"});
-  CHECK(disk.dir.has("lost+found"));
-  CHECK(disk.dir.has(".snapshot"));
-  disk.create("broken");
-  disk.create("empty");
-  CHECK(disk.found() == Names{"broken", "empty", "good"});
-}
-
-TEST_CASE_FIXTURE(Tidy,
-                  "scan: what can't be read and still runs is told to stop, and keeps its name until it has gone") {
-  Disk disk;
-  disk.create("t");
-  const test::Program supervisor({"/bin/sleep", "600"});
-  RunRecord run = a_run();
-  run.supervisor = sys::read_stat(supervisor.pid())->id;
-  disk.dir.write("t/run.json", encode_run(run));
-  disk.dir.write("t/task.json", "{");
-  Result<Fd> lock = sys::open_dir_at(disk.dir.fd(), "t");
-  REQUIRE(*sys::try_flock(lock->get()));
-  disk.reopen();
-  CHECK(disk.found().empty());
-  CHECK(test::end_of(supervisor.pidfd()).status == SIGUSR1);
-  CHECK(disk.dir.names(".quarantine").empty());
-  Task again = disk.make("t");
-  CHECK(fake::create_one(*disk.store, again, Place::kLive).error().code == EWOULDBLOCK);
-  CHECK(disk.dir.names(".new").empty());
-  CHECK(!disk.store->clear_way("t"));
-  CHECK(!disk.store->clear_way({}));
-  CHECK(disk.store->clear_way("other"));
-  lock->reset();
-  CHECK(disk.store->clear_way({}));
-  CHECK(disk.dir.names(".quarantine") == Names{"t"});
-  disk.create("t");
-  CHECK(disk.store->clear_way("t"));
-  CHECK(disk.found() == Names{"t"});
-}
-
-TEST_CASE_FIXTURE(Tidy, "scan: a task under another one's name is not that task") {
-  Disk disk;
-  disk.create("a");
-  REQUIRE(sys::rename_at(disk.dir.fd(), "a", disk.dir.fd(), "b"));
-  CHECK(disk.found().empty());
-  CHECK(disk.dir.names(".quarantine") == Names{"b"});
-}
-
-TEST_CASE_FIXTURE(Tidy, "scan: of two tasks with one identity only the first counts") {
-  Disk disk;
-  Task task = disk.create("a");
-  task.name = "b";
-  disk.dir.make_dir("b");
-  disk.dir.write("b/task.json", encode_task_file(task));  // the same uid and number under another name
-  Task other = disk.make("c");
-  other.uid = task.uid;
-  disk.dir.make_dir("c");
-  disk.dir.write("c/task.json", encode_task_file(other));  // the same uid alone
-  CHECK(disk.found().size() == 1);
-  CHECK(disk.dir.names(".quarantine").size() == 2);
-  CHECK(disk.found().size() == 1);  // and it stays so
-}
-
-TEST_CASE_FIXTURE(Tidy, "scan: a supervisor's lock is seen, and not taken") {
-  Disk disk;
-  disk.create("t");
-  const Result<Fd> supervisor = sys::open_dir_at(disk.dir.fd(), "t");
-  REQUIRE(*sys::try_flock(supervisor->get()));
-  CHECK(disk.found() == Names{"t L"});
-  CHECK(disk.found() == Names{"t L"});
 }
 
 TEST_CASE_FIXTURE(Tidy, "logs: bounded on disk, head and tail kept, size as before") {
@@ -662,6 +483,80 @@ TEST_CASE_FIXTURE(Tidy, "logs: bounded on disk, head and tail kept, size as befo
   disk.store->bound_logs(task, 100'000);  // nothing left to do
   CHECK(disk.dir.read("t/stdout.log") == now);
   disk.store->bound_logs(disk.make("missing"), 100'000);
+}
+
+TEST_CASE_FIXTURE(Tidy,
+                  "store: a trash that somebody has removed is made anew, and no task is said to be gone before") {
+  Disk disk;
+  const Task task = disk.create("t");
+  REQUIRE(::unlinkat(disk.dir.fd(), ".trash", AT_REMOVEDIR) == 0);
+  CHECK(disk.store->discard(task, Place::kLive));
+  CHECK(!disk.dir.has("t"));
+  CHECK(disk.dir.names(".trash") == Names{disk.uid(task)});
+  const Task next = disk.create("t", Place::kNext);
+  REQUIRE(sys::remove_contents(disk.store->trash().get()));
+  REQUIRE(::unlinkat(disk.dir.fd(), ".trash", AT_REMOVEDIR) == 0);
+  CHECK(disk.store->take_back(next, Place::kNext));
+  CHECK(disk.found().empty());
+  CHECK(disk.dir.names(".trash") == Names{disk.uid(next)});
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: so are the folders of what is being made") {
+  Disk disk;
+  REQUIRE(::unlinkat(disk.dir.fd(), ".new", AT_REMOVEDIR) == 0);
+  disk.create("a");
+  REQUIRE(::unlinkat(disk.dir.fd(), ".next", AT_REMOVEDIR) == 0);
+  disk.create("a", Place::kNext);
+  REQUIRE(::unlinkat(disk.dir.fd(), ".quarantine", AT_REMOVEDIR) == 0);
+  disk.dir.write("b", "no task");
+  disk.create("b");
+  CHECK(disk.dir.names(".quarantine") == Names{"b"});
+  CHECK(disk.found() == Names{"a", "a>", "b"});
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a successor is not taken for promoted because another task stands there") {
+  Disk disk;
+  const Task old = disk.create("t");
+  const Task next = disk.create("t", Place::kNext);
+  REQUIRE(sys::rename_at(disk.dir.fd(), ".next/t", disk.dir.fd(), "elsewhere"));
+  CHECK(!disk.store->promote(next));
+  REQUIRE(sys::rename_at(disk.dir.fd(), "elsewhere", disk.dir.fd(), ".next/t"));
+  CHECK(disk.store->discard(old, Place::kLive));
+  CHECK(disk.store->promote(next));
+  CHECK(disk.store->promote(next));
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: what is no task, and has come while the agent runs, blocks no name") {
+  Disk disk;
+  disk.dir.make_dir("a");
+  disk.dir.write("a/precious", "data");
+  disk.dir.write("b", "a file");
+  REQUIRE(::symlinkat("/etc", disk.dir.fd(), "c") == 0);
+  disk.dir.make_dir(".next/d");
+  disk.dir.write(".next/d/precious", "data");
+  const Task next = disk.create("e", Place::kNext);
+  disk.dir.make_dir("e");
+  disk.dir.write("e/precious", "data");
+  for (const char* name : {"a", "b", "c"}) disk.create(name);
+  disk.create("d", Place::kNext);
+  CHECK(disk.store->promote(next));
+  CHECK(disk.found() == Names{"a", "b", "c", "d>", "e"});
+  CHECK(disk.dir.names(".quarantine") == Names{"a", "b", "c", "d", "e"});
+  CHECK(disk.dir.read(".quarantine/a/precious") == "data");
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a pipe or a directory where space is reserved, or tried, keeps nobody waiting") {
+  Disk disk;
+  (void)disk.create("t");
+  REQUIRE(sys::unlink_at(disk.dir.fd(), "t/exit.tmp"));
+  REQUIRE(::mkfifoat(disk.dir.fd(), "t/exit.tmp", 0600) == 0);
+  CHECK(disk.found() == Names{"t"});
+  CHECK(disk.dir.read("t/exit.tmp").size() == kExitRecordMax);
+  REQUIRE(::mkfifoat(disk.dir.fd(), ".probe", 0600) == 0);
+  CHECK(disk.store->probe());
+  disk.dir.make_dir(".probe");
+  CHECK(disk.store->probe());
+  CHECK(!disk.dir.has(".probe"));
 }
 
 TEST_CASE_FIXTURE(Tidy, "store: whether a task could be created is tried, and leaves nothing") {

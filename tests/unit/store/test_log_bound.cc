@@ -41,30 +41,51 @@ size_t left_out(const std::string& text) {
 }  // namespace
 
 TEST_CASE("a log under its bound is left alone") {
+  bool more = false;
   const std::string text = numbers(1, 1000);
   const Fd file = file_with(text);
-  CHECK(bound_log(file.get(), 1 << 20, LogKind::kText).ok());
+  CHECK(bound_log(file.get(), 1 << 20, LogKind::kText, more).ok());
   CHECK(cut_log(file.get(), 1 << 20, LogKind::kText).ok());
   CHECK(content(file) == text);
+  CHECK(!more);
 }
 
 TEST_CASE("a hole takes the middle and keeps size, head and tail") {
+  bool more = false;
   const std::string text = numbers(1, 100'000);
   const Fd file = file_with(text);
-  REQUIRE(bound_log(file.get(), 65'536, LogKind::kText).ok());
+  REQUIRE(bound_log(file.get(), 65'536, LogKind::kText, more).ok());
   CHECK(*sys::allocated_size(file.get()) <= 65'536 + 2 * 4096);
   const std::string after = content(file);
   REQUIRE(after.size() == text.size());
   CHECK(after.substr(0, 32'768) == text.substr(0, 32'768));
   CHECK(after.substr(after.size() - 32'768) == text.substr(text.size() - 32'768));
   CHECK(after[text.size() / 2] == '\0');
+  CHECK(!more);
+}
+
+TEST_CASE("what takes long is done in parts") {
+  constexpr int64_t kSize = 40 << 20;
+  const Fd file = file_with(std::string(kSize, 'x'));
+  int calls = 0;
+  for (bool more = true; more && calls < 10; ++calls) {
+    more = false;
+    const int64_t before = *sys::allocated_size(file.get());
+    REQUIRE(bound_log(file.get(), 1 << 20, LogKind::kText, more).ok());
+    CHECK(before - *sys::allocated_size(file.get()) <= 16 << 20);
+  }
+  CHECK(calls == 3);
+  CHECK(*sys::allocated_size(file.get()) <= (1 << 20) + 2 * 4096);
+  CHECK(*sys::file_size(file.get()) == kSize);
 }
 
 TEST_CASE("a log that is over its bound by less than a block keeps its content where there are holes") {
+  bool more = false;
   const std::string text = numbers(1, 100'000).substr(0, 65'536 + 1000);
   const Fd file = file_with(text);
-  REQUIRE(bound_log(file.get(), 65'536, LogKind::kText).ok());
+  REQUIRE(bound_log(file.get(), 65'536, LogKind::kText, more).ok());
   CHECK(content(file) == text);
+  CHECK(!more);
 }
 
 TEST_CASE("a cut keeps head and tail and tells what is missing") {

@@ -54,6 +54,34 @@ TEST_CASE_FIXTURE(Tidy, "atomic file: a failure leaves the old file as it was") 
   CHECK(!sys::write_atomic(-1, "y.tmp", "y", "new", true));
 }
 
+TEST_CASE_FIXTURE(Tidy, "atomic file: a note stands beside the content, and goes with it") {
+  const TempDir dir;
+  dir.write("x", "content");
+  const auto note = [&]() -> std::optional<std::string> {
+    const Result<Fd> file = sys::open_at(dir.fd(), "x", O_RDONLY);
+    REQUIRE(file);
+    return sys::attribute(file->get(), "user.te.note");
+  };
+  CHECK(!note());
+  const Result<void> added = sys::add_note(dir.fd(), "x", "user.te.note", "one");
+  if (!added && added.error().code == EOPNOTSUPP) return test::skip("notes: this file system has no attributes");
+  CHECK(note() == "one");
+  CHECK(sys::add_note(dir.fd(), "x", "user.te.note", "two"));
+  CHECK(note() == "two");
+  CHECK(dir.read("x") == "content");
+  CHECK(sys::add_note(dir.fd(), "x", "user.te.note", std::string(sys::kAttributeMax, 'x')));
+  CHECK(note() == std::string(sys::kAttributeMax, 'x'));
+  CHECK(sys::add_note(dir.fd(), "x", "user.te.note", std::string(sys::kAttributeMax + 1, 'x')));
+  CHECK(!note());
+  CHECK(sys::write_atomic(dir.fd(), "x.tmp", "x", "new", false));
+  CHECK(!note());
+  CHECK(sys::add_note(dir.fd(), "y", "user.te.note", "").error().code == ENOENT);
+  CHECK(sys::announce(dir.fd(), "y").error().code == ENOENT);
+  REQUIRE(::symlinkat("x", dir.fd(), "link") == 0);
+  CHECK(!sys::add_note(dir.fd(), "link", "user.te.note", ""));
+  CHECK(!sys::announce(dir.fd(), "link"));
+}
+
 TEST_CASE_FIXTURE(Tidy, "reserved file: its blocks become the file") {
   const TempDir dir;
   dir.write("r", std::string(4096, '\0'));
@@ -112,4 +140,28 @@ TEST_CASE_FIXTURE(Tidy, "reserved file: works on a full disk, where a new file c
   });
   if (said == "no mount") return test::skip("a full disk: file systems can't be mounted here");
   CHECK(said == "");
+}
+
+TEST_CASE_FIXTURE(Tidy, "reserved file: what is no file there makes room, and nobody waits for it") {
+  const TempDir dir;
+  REQUIRE(::mkfifoat(dir.fd(), "r", 0600) == 0);
+  CHECK(sys::fill_reserved(dir.fd(), "r", "pipe", "text"));
+  CHECK(dir.read("pipe") == "text");
+  REQUIRE(::mkfifoat(dir.fd(), "r", 0600) == 0);
+  {
+    const Result<Fd> reader = sys::open_at(dir.fd(), "r", O_RDONLY | O_NONBLOCK);
+    REQUIRE(reader);
+    CHECK(sys::fill_reserved_over(dir.fd(), "r", "pipe", "again"));
+    CHECK(dir.read("pipe") == "again");
+  }
+  dir.make_dir("r");
+  dir.write("r/precious", "data");
+  CHECK(sys::fill_reserved(dir.fd(), "r", "directory", "text"));
+  CHECK(dir.read("directory") == "text");
+  CHECK(dir.read("in_the_way/precious") == "data");
+  dir.write("elsewhere", "untouched");
+  REQUIRE(::symlinkat("elsewhere", dir.fd(), "r") == 0);
+  CHECK(sys::fill_reserved(dir.fd(), "r", "link", "text"));
+  CHECK(dir.read("link") == "text");
+  CHECK(dir.read("elsewhere") == "untouched");
 }

@@ -189,6 +189,41 @@ TEST_CASE_FIXTURE(Tidy, "accept: nobody, then one after the other, non-blocking"
   CHECK(sys::accept_from(broken, {}).error().code == EBADF);
 }
 
+TEST_CASE_FIXTURE(Tidy, "accept: a peer that vanishes is found out") {
+  const Result<sys::Listener> listener = sys::listen_on("127.0.0.1:0");
+  REQUIRE(listener);
+  const Fd client = connect_to(listener->address);
+  const sys::Accepted accepted = accept_one(*listener);
+  const auto option = [&](int level, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    CHECK(::getsockopt(accepted.fd.get(), level, name, &value, &size) == 0);
+    return value;
+  };
+  CHECK(option(SOL_SOCKET, SO_KEEPALIVE) == 1);
+  CHECK(option(IPPROTO_TCP, TCP_KEEPIDLE) == 60);
+  CHECK(option(IPPROTO_TCP, TCP_KEEPINTVL) == 10);
+  CHECK(option(IPPROTO_TCP, TCP_KEEPCNT) == 6);
+}
+
+TEST_CASE_FIXTURE(Tidy, "accept: a loopback peer is local over a socket for both families too") {
+  for (const char* text : {"127.0.0.1:0", "0.0.0.0:0", "[::]:0"}) {
+    CAPTURE(std::string(text));
+    const Result<sys::Listener> listener = sys::listen_on(text);
+    if (!listener && text[0] == '[') {
+      test::skip("IPv6 is not to be had here");
+      continue;
+    }
+    REQUIRE(listener);
+    const Fd client = connect_to(listener->address);
+    if (!client.valid()) {
+      test::skip("an IPv6 socket takes IPv6 only here");
+      continue;
+    }
+    CHECK(accept_one(*listener).local);
+  }
+}
+
 TEST_CASE_FIXTURE(Tidy, "accept: a unix peer is trusted if it is our own user") {
   const TempDir dir;
   const Result<sys::Listener> listener = sys::listen_on("unix:" + dir.path("s"));

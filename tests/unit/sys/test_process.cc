@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -142,6 +143,43 @@ TEST_CASE_FIXTURE(Tidy, "reap_any: whoever has ended, and ECHILD when there is n
           MUST(end->status == 3 << 8);
           return {};
         }) == "");
+}
+
+TEST_CASE_FIXTURE(Tidy, "reap_any: the stops of a child that has asked to be traced are no ends") {
+  CHECK(in_child([]() -> std::string {
+          const pid_t pid = ::fork();
+          if (pid == 0) {
+            ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+            ::signal(SIGUSR1, [](int) {});
+            ::raise(SIGUSR1);
+            ::execl("/bin/sh", "sh", "-c", "kill -TERM $$", nullptr);
+            ::_exit(99);
+          }
+          MUST(!sys::child_has_ended(pid));
+          std::optional<sys::ChildEnd> end;
+          MUST(eventually([&] { return (end = *sys::reap_any()).has_value(); }));
+          MUST(end->pid == pid);
+          MUST(end->status == SIGTERM);
+          return {};
+        }) == "");
+}
+
+TEST_CASE_FIXTURE(Tidy, "a child that has ended, and was exec'd") {
+  const Program sleeper({"/bin/sleep", "1000"});
+  CHECK(!sys::child_has_ended(sleeper.pid()));
+  CHECK(eventually([&] { return sys::read_stat(sleeper.pid())->execed; }));
+  const Program program({"/bin/true"});
+  CHECK(eventually([&] { return sys::child_has_ended(program.pid()); }));
+  CHECK(sys::child_has_ended(program.pid()));  // it is not reaped
+  CHECK(sys::read_stat(program.pid())->execed);
+  const pid_t forked = ::fork();
+  if (forked == 0) ::_exit(0);
+  CHECK(eventually([&] { return sys::child_has_ended(forked); }));
+  CHECK(!sys::read_stat(forked)->execed);
+  sys::wait_child(forked);
+  CHECK(sys::child_has_ended(forked));
+  CHECK(!sys::open_hidden_process(sleeper.pid()).valid());  // /proc shows it
+  CHECK(!sys::open_hidden_process(forked).valid());
 }
 
 TEST_CASE_FIXTURE(Tidy, "wait_child waits and forgets") {

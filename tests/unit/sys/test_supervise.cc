@@ -52,13 +52,16 @@ TEST_CASE_FIXTURE(Tidy, "supervisor: requests to stop are taken, one at a time")
           MUST(!sys::stop_requested());
           ::raise(SIGHUP);
           MUST(!sys::stop_requested());
-          for (const bool for_long : {false, true}) {
-            MUST(sys::wait_supervisor_signal(0, for_long) == 0);
-            MUST(sys::wait_supervisor_signal(sys::mono_now() + 5 * kMillisecond, for_long) == 0);
-            ::raise(SIGUSR1);
-            MUST(sys::wait_supervisor_signal(kNever, for_long) == SIGUSR1);
-            const test::Program child({"/bin/true"});
-            MUST(sys::wait_supervisor_signal(kNever, for_long) == SIGCHLD);
+          MUST(sys::wait_supervisor_signal(0) == 0);
+          MUST(sys::wait_supervisor_signal(sys::mono_now() + 5 * kMillisecond) == 0);
+          ::raise(SIGUSR1);
+          MUST(sys::wait_supervisor_signal(kNever) == SIGUSR1);
+          const MonoNanos deadline = sys::mono_now() + 60 * kMillisecond;  // more than a moment
+          MUST(sys::wait_supervisor_signal(deadline) == 0);
+          MUST(sys::mono_now() >= deadline);
+          for (const char* lasts : {"0", "0.1"}) {
+            const test::Program child({"/bin/sleep", lasts});
+            MUST(sys::wait_supervisor_signal(kNever) == SIGCHLD);
           }
           return {};
         }) == "");

@@ -24,8 +24,9 @@ namespace te::fake {
 class FakeClock final : public Clock {
  public:
   MonoNanos mono() const override { return now; }
-  WallMicros wall() const override { return 1'700'000'000'000'000 + now / 1'000; }
+  WallMicros wall() const override { return 1'700'000'000'000'000 + now / 1'000 + jumped; }
   MonoNanos now = 1'000 * kSecond;
+  WallMicros jumped = 0;
 };
 
 class NullSink final : public LogSink {
@@ -80,6 +81,7 @@ struct Dir {
   bool locked = false;  ///< a supervisor lives
   bool marked = false;  ///< some process carries the mark
   bool run_unreadable = false;
+  bool exit_unreadable = false;
 };
 
 enum class Call : uint8_t {
@@ -198,10 +200,12 @@ class FakeStore final : public Store {
     expect(holds(live, task), "clear_run of what does not stand there: " + task.name);
     expect(!live[task.name].marked, "clear_run while processes carry the mark: " + task.name);
     live[task.name].run.reset();
+    live[task.name].exit_unreadable = false;
     return {};
   }
 
   Result<std::optional<RunRecord>> read_run(const Task& task) override {
+    ++run_reads;
     if (read_error != 0) return system_error("read", "run.json", read_error);
     const Dir* dir = find(task);
     if (dir != nullptr && dir->run_unreadable) return Error{ErrorKind::kCorrupt, 0, "run.json"};
@@ -211,12 +215,10 @@ class FakeStore final : public Store {
   Result<std::optional<ExitRecord>> read_exit(const Task& task) override {
     if (read_error != 0) return system_error("read", "exit.json", read_error);
     const Dir* dir = find(task);
-    return dir == nullptr ? std::nullopt : dir->exit;
-  }
-
-  bool exit_is_durable(const Task& task) override {
-    const Dir* dir = find(task);
-    return dir != nullptr && dir->exit_durable;
+    if (dir != nullptr && dir->exit_unreadable) return Error{ErrorKind::kCorrupt, 0, "exit.json"};
+    std::optional<ExitRecord> end = dir == nullptr ? std::nullopt : dir->exit;
+    if (end) end->durable = dir->exit_durable;
+    return end;
   }
 
   Result<void> make_exit_durable(const Task& task) override {
@@ -232,7 +234,10 @@ class FakeStore final : public Store {
     return dir == nullptr || !dir->locked;
   }
 
-  void bound_logs(const Task& task, int64_t) override { journal_.push_back("bound_logs " + task.name); }
+  bool bound_logs(const Task& task, int64_t) override {
+    journal_.push_back("bound_logs " + task.name);
+    return logs_left > 0 && --logs_left > 0;
+  }
 
   /// The directory under the name of `task`, if it is really that task's.
   Dir* find(const Task& task) {
@@ -265,6 +270,8 @@ class FakeStore final : public Store {
   std::function<bool(Call)> chance;  ///< may let any call fail
   uint64_t writes = 0;
   int read_error = 0;
+  uint64_t run_reads = 0;
+  int logs_left = 0;  ///< calls of bound_logs() until all is done
   std::function<void()> during_create;
 
  private:
@@ -302,8 +309,8 @@ class FakeStore final : public Store {
     one.task->deleted_at = dir.deleted_at;
     one.place = place;
     one.locked = dir.locked;
-    one.has_run = dir.run.has_value() || dir.run_unreadable || dir.exit.has_value();
-    one.ended = dir.exit.has_value();
+    one.ended = dir.exit.has_value() || dir.exit_unreadable;
+    one.has_run = dir.run.has_value() || dir.run_unreadable || one.ended;
     one.quiet = !dir.marked;
     return one;
   }
@@ -343,6 +350,9 @@ class FakeRuntime final : public Runtime {
  public:
   FakeRuntime(Journal& journal, FakeStore& store) : journal_(journal), store_(store) {}
 
+  void expect_start(const Task& task, size_t) override {
+    expected.push_back(std::to_string(journal_.size()) + " " + task.name);
+  }
   bool can_start(const Task&) override { return ready; }
   Result<bool> start(const Task& task, int32_t attempt) override {
     if (start_error != 0) {
@@ -375,6 +385,10 @@ class FakeRuntime final : public Runtime {
 
   Result<bool> adopt(const Task& task) override {
     journal_.push_back("adopt " + task.name);
+    if (by_run && (store_.find(task) == nullptr || !store_.find(task)->run ||
+                   task.run.supervisor != store_.find(task)->run->supervisor)) {
+      return false;
+    }
     if (adopt_error != 0) return Error{ErrorKind::kSystem, adopt_error, "adopt"};
     const Dir* dir = store_.find(task);
     return dir != nullptr && dir->locked;
@@ -390,16 +404,22 @@ class FakeRuntime final : public Runtime {
     journal_.push_back("sweep_by_mark " + task.name);
     sweeping.insert(task.sequence);
   }
-  uint32_t count_leftovers(const Task&) override { return leftovers; }
+  uint32_t count_leftovers(const Task&) override {
+    counted += leftovers;
+    return leftovers;
+  }
   void empty_trash() override { ++trash_calls; }
 
   int start_error = 0;
   int adopt_error = 0;
   bool held_at_once = true;
+  bool by_run = false;   ///< a supervisor is adopted only by the name that stands in run.json
+  uint64_t counted = 0;  ///< processes
   std::set<uint64_t> woken;
   uint32_t leftovers = 0;
   int trash_calls = 0;
-  bool ready = true;  ///< a start would not wait
+  bool ready = true;                  ///< a start would not wait
+  std::vector<std::string> expected;  ///< "N a": start of `a` expected when the journal had N lines
   std::map<Uid, int> starts;
   std::map<Uid, int32_t> attempts;
   std::set<uint64_t> sweeping;             ///< wait for on_swept
@@ -546,13 +566,14 @@ class World {
     at.run->post_stop = post_stop;
     manager->on_record(at.sequence);
   }
-  void record_end(std::string_view name, int code = 0, EndCause cause = EndCause::kEnded) {
+  void record_end(std::string_view name, int code = 0, EndCause cause = EndCause::kEnded, bool tree_gone = false) {
     Dir& at = dir(name);
     ExitRecord end;
     end.cause = cause;
     end.wait_status = code << 8;
     end.started_at = at.run ? at.run->started_at : 0;
     end.finished_at = clock.wall();
+    end.tree_gone = tree_gone;
     at.exit = end;
     at.exit_durable = true;
     manager->on_record(at.sequence);

@@ -30,6 +30,20 @@ TEST_CASE("create: the start follows in the same turn as the answer") {
   CHECK(world.count("start a") == 1);
 }
 
+TEST_CASE("create: the start is expected before the write, and the one after it when one is made") {
+  World world;
+  world.create("a");
+  world.create("b");
+  world.settle();
+  CHECK(world.runtime.expected.at(0) == "0 a");
+  CHECK(world.count("create a") == 1);
+  const uint64_t ticket = world.create("a");
+  CHECK(world.reply(ticket).kind == Reply::Kind::kExists);
+  CHECK(std::count(world.runtime.expected.begin(), world.runtime.expected.end(), "0 a") == 1);
+  CHECK(std::count_if(world.runtime.expected.begin(), world.runtime.expected.end(),
+                      [](const std::string& one) { return one.ends_with(" b"); }) >= 1);
+}
+
 TEST_CASE("create again: the same spec is the task as it is, another one a conflict") {
   World world;
   const uint64_t id = world.reply(world.create("a")).id;
@@ -114,6 +128,18 @@ TEST_CASE("delete of a finished task") {
   CHECK(world.count("sweep_by_mark a") == 0);
 }
 
+TEST_CASE("of a tree that was gone when the end was recorded nothing is left, and nobody looks") {
+  World world;
+  world.runtime.leftovers = 2;
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.record_end("a", 0, EndCause::kEnded, true);
+  world.settle();
+  CHECK(world.task("a").phase == TaskPhase::kEnded);
+  CHECK(world.task("a").leftover == 0);
+}
+
 TEST_CASE("delete of a finished task with leftovers waits for its supervisor") {
   World world;
   world.runtime.leftovers = 2;
@@ -131,6 +157,98 @@ TEST_CASE("delete of a finished task with leftovers waits for its supervisor") {
   world.supervisor_gone("a");
   world.settle();
   CHECK(world.manager->size() == 0);
+}
+
+TEST_CASE("that nothing is left any more is told") {
+  World world;
+  world.runtime.leftovers = 2;
+  world.create("a");
+  world.settle();
+  world.record_run("a");
+  world.record_end("a");
+  world.settle();
+  REQUIRE(world.task("a").leftover == 2);
+  world.observer.changed.clear();
+  world.supervisor_gone("a");
+  world.settle();
+  CHECK(world.task("a").leftover == 0);
+  CHECK(world.observer.changed.size() == 1);
+}
+
+TEST_CASE("a tick looks at so many leftovers, and the next one goes on") {
+  World world;
+  world.runtime.leftovers = 100;
+  for (const char* name : {"a", "b", "c", "d", "e"}) {
+    world.create(name);
+    world.settle();
+    world.record_run(name);
+    world.record_end(name);
+    world.settle();
+  }
+  for (int i = 0; i < 3; ++i) {
+    world.runtime.woken.clear();
+    world.runtime.counted = 0;
+    world.tick();
+    CHECK(world.runtime.counted <= 256);
+    CHECK(world.runtime.woken.size() == (i < 2 ? 2 : 1));
+  }
+  world.runtime.leftovers = 1'000;  // one that is too big for any tick has one for itself
+  for (int i = 0; i < 10; ++i) world.tick();
+  for (const char* name : {"a", "b", "c", "d", "e"}) CHECK(world.task(name).leftover == 1'000);
+}
+
+TEST_CASE("a log that is too long for one look has the next ticks, ended or not") {
+  ManagerOptions options;
+  options.log_max_bytes = 1'000;
+  World world(options);
+  world.create("a");
+  world.settle();
+  world.store.logs_left = 3;
+  world.run_to_end("a");
+  CHECK(world.count("bound_logs a") == 1);
+  for (int i = 0; i < 5; ++i) world.tick();
+  CHECK(world.count("bound_logs a") == 3);
+  CHECK(world.manager->next_deadline() == kNever);
+}
+
+TEST_CASE("a task that is gone expires no more") {
+  ManagerOptions options;
+  options.ttl_after_finished = 3'600 * kSecond;
+  World world(options);
+  for (const char* name : {"a", "b"}) {
+    world.create(name);
+    world.settle();
+    world.run_to_end(name);
+  }
+  world.remove("a");
+  world.settle();
+  CHECK(world.manager->next_deadline() != kNever);
+  world.remove("b");
+  world.settle();
+  REQUIRE(world.manager->size() == 0);
+  world.tick();
+  CHECK(world.manager->next_deadline() == kNever);
+}
+
+TEST_CASE("those that go while they wait for their start leave the queue") {
+  ManagerOptions options;
+  options.max_concurrent = 50;
+  World world(options);
+  world.runtime.ready = false;
+  world.create("first");
+  world.settle();
+  for (int i = 0; i < 100; ++i) {
+    world.create("a");
+    world.settle();
+    world.remove("a");
+    world.settle();
+  }
+  world.create("b");
+  world.settle();
+  CHECK(world.reason("b") == "Initialized");  // there is room for it
+  world.runtime.ready = true;
+  world.settle();
+  CHECK(world.before("start first", "start b"));
 }
 
 TEST_CASE("delete twice: the second one writes nothing") {

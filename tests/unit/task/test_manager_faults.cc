@@ -163,6 +163,46 @@ TEST_CASE("a run.json that somebody has removed was there all the same: nothing 
   CHECK(world.count("start a") == 1);
 }
 
+TEST_CASE("an end that can't be read was one all the same, without a run.json too") {
+  for (const OnLost what : {OnLost::kFail, OnLost::kRestart}) {
+    World world(on_lost(what));
+    run_a(world, 5);
+    Dir& dir = world.dir("a");
+    dir.locked = dir.marked = false;
+    dir.run.reset();
+    dir.exit.reset();
+    dir.exit_unreadable = true;
+    world.restart();
+    world.swept("a");
+    world.tick();
+    CHECK(world.count("clear_run a") == (what == OnLost::kRestart ? 1 : 0));
+    CHECK(world.count("start a") == (what == OnLost::kRestart ? 2 : 1));
+    if (what == OnLost::kFail) CHECK(world.reason("a") == "Lost");
+  }
+}
+
+TEST_CASE("a container's record that somebody has removed was there all the same, once one was begun") {
+  for (const bool begun : {true, false}) {
+    World world(on_lost(OnLost::kFail));
+    world.create("a");
+    world.settle();
+    RunRecord run;
+    run.pod = PodRecord{};
+    run.pod->containers.resize(2);
+    run.pod->containers[1].begun = begun;
+    world.dir("a").run = run;
+    world.manager->on_record(world.dir("a").sequence);
+    world.settle();
+    REQUIRE(world.task("a").run.pod);
+    world.dir("a").run.reset();
+    world.supervisor_gone("a");
+    world.settle();
+    world.tick();
+    CHECK((world.reason("a") == "Lost") == begun);
+    CHECK(world.count("start a") == (begun ? 1 : 2));
+  }
+}
+
 TEST_CASE("a task whose directory somebody has removed ends as lost") {
   for (const OnLost what : {OnLost::kFail, OnLost::kRestart}) {
     World world(on_lost(what));

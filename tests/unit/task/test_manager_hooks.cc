@@ -238,6 +238,79 @@ TEST_CASE("a task that was never begun has no postStop") {
   CHECK(world.count("post_stop b") == 0);
 }
 
+TEST_CASE("records that can't be read are looked at once a tick, however long that lasts") {
+  World world;
+  world.create("a", hooked(false, true));
+  world.settle();
+  world.record_run("a");
+  world.settle();
+  world.supervisor_gone("a", false);
+  world.remove("a");
+  world.settle();
+  world.swept("a");
+  REQUIRE(world.count("post_stop a") == 1);
+  world.store.read_error = EMFILE;
+  world.supervisor_gone("a");
+  for (int i = 0; i < 10; ++i) {
+    world.store.run_reads = 0;
+    world.tick();
+    CHECK(world.store.run_reads <= 3);
+  }
+  world.store.read_error = 0;
+  world.tick();
+  world.tick();
+  CHECK(world.count("post_stop a") == 2);
+}
+
+TEST_CASE("a postStop hook is no leftover") {
+  World world;
+  world.runtime.leftovers = 1;
+  world.create("a", hooked(false, true));
+  world.settle();
+  world.record_run("a");
+  world.record_end("a");
+  world.settle();
+  CHECK(world.task("a").leftover == 1);
+  world.observer.changed.clear();
+  world.record_phase("a", RunPhase::kPostStop);
+  world.tick();
+  CHECK(world.task("a").leftover == 0);
+  CHECK(world.observer.changed.size() == 1);
+  world.create("b", hooked(false, true));
+  world.settle();
+  world.record_run("b");
+  world.record_end("b", 0, EndCause::kEnded, true);
+  world.settle();
+  world.tick();  // the hook is on its way
+  CHECK(world.task("b").leftover == 0);
+}
+
+TEST_CASE("recovery: a supervisor for postStop that had not named itself yet is taken up later") {
+  World world;
+  world.create("a", hooked(false, true));
+  world.settle();
+  world.record_run("a");
+  world.record_end("a");
+  world.settle();
+  world.supervisor_gone("a");
+  world.settle();
+  REQUIRE(world.count("post_stop a") == 1);
+  world.runtime.by_run = true;
+  world.dir("a").run->supervisor = {99, 1};  // the one that died
+  world.runtime.adopt_error = ESRCH;
+  world.restart();
+  world.settle();
+  world.runtime.adopt_error = 0;
+  REQUIRE(!world.task("a").held);
+  world.record_phase("a", RunPhase::kPostStop);
+  world.tick();
+  CHECK(world.task("a").held);
+  world.remove("a");
+  world.settle();
+  CHECK(world.count("sweep a") >= 1);
+  CHECK(world.count("sweep_by_mark a") == 0);
+}
+
 TEST_CASE("a supervisor for postStop that can't be started, or ends before it began, is tried once a tick") {
   World world;
   world.create("a", hooked(false, true));

@@ -395,6 +395,24 @@ TEST_CASE("random splits of a long stream give the same") {
   }
 }
 
+TEST_CASE("behind a big body in chunks no more comes at once than a bound") {
+  constexpr size_t kSize = size_t{1} << 20;
+  HttpParser parser(2 * kSize);
+  Step step = feed(parser, with_body("Transfer-Encoding: chunked\r\n", "100000\r\n"));
+  for (size_t sent = 0; sent < kSize && step == Step::kNeedMore;) {
+    const std::span<char> room = parser.room();
+    CHECK(room.size() <= 65'536);
+    const size_t count = std::min(room.size(), kSize - sent);
+    std::memset(room.data(), 'x', count);
+    parser.received(count);
+    sent += count;
+    step = parser.next();
+  }
+  CHECK(parser.room().size() <= 65'536);
+  CHECK(feed(parser, "\r\n0\r\n\r\n") == Step::kRequest);
+  CHECK(parser.request().body.size() == kSize);
+}
+
 TEST_CASE("a body of 4 MiB; its memory grows with what has come, and goes with it") {
   constexpr size_t kSize = size_t{4} << 20;
   HttpParser parser(kSize);
