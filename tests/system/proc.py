@@ -77,7 +77,7 @@ def read(path):
     try:
         with open(path, encoding="utf-8", errors="replace") as f:
             return f.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter of one in /proc that has just gone
         return ""
 
 

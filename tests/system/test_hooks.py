@@ -98,6 +98,9 @@ class Hooks(AgentTest):
                            lifecycle={"postStop": hook("sh", "-c", leave)}))
         agent.ended("a")
         eventually(lambda: "exited with code 3" in agent.ended("a").get("message", ""), 5, "the failure in the message")
+        # It would have its whole grace period, the half minute that the end of a test has.
+        for pid in agent.all_processes_with_mark(agent.uid("a")):
+            kill_pid(pid)
 
     def test_bad_hooks(self):
         agent = self.agent()
