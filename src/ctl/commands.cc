@@ -177,7 +177,7 @@ int await_end(const Options& options, const std::string& path, std::string_view 
   };
   // A look first, so that a wrong name or address is told at once.
   if (const int status = with_answer(options, "GET", path, {}, keep); status != 0) return status;
-  MonoNanos answered_at = sys::mono_now();
+  MonoNanos unwell_since = kNever;
   while (!all_ended(found) && sys::mono_now() < deadline) {
     const Result<Server> server = server_of(options);
     const Result<Answer> answer =
@@ -185,8 +185,8 @@ int await_end(const Options& options, const std::string& path, std::string_view 
     const bool unwell = !answer || answer->status == 503 || answer->status == 507;
     const MonoNanos now = sys::mono_now();
     if (!unwell && !answer->ok()) return fail(*answer);
-    if (unwell && now - answered_at > kReplacePatience) return answer ? fail(*answer) : fail(answer.error());
-    if (!unwell) answered_at = now;
+    unwell_since = unwell ? std::min(unwell_since, now) : kNever;
+    if (unwell && now - unwell_since > kReplacePatience) return answer ? fail(*answer) : fail(answer.error());
     if (!unwell) found = answer->body;
     if (unwell || !all_ended(found)) (void)sys::wait_ready({}, std::min(deadline, now + kRetryInterval)).ok();
   }

@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -42,6 +43,21 @@ class Ctl(AgentTest):
 
     def check(self, result, code, out, err=""):
         self.assertEqual((result.returncode, result.stdout, result.stderr), (code, out, err))
+
+
+class LongWait(Ctl):
+    first = True  # mostly waiting: beside all the others
+
+    def test_agent_that_is_replaced_after_longer_than_its_replacement_may_take(self):
+        agent = self.agent(listen="127.0.0.1:0")
+        agent.listen = f"127.0.0.1:{agent.port}"
+        agent.create(guide("a", "sh", "-c", "sleep 33; exit 6"))
+        process = self.start("wait", "a")
+        time.sleep(31)
+        agent.kill9()
+        time.sleep(0.5)
+        agent.start()
+        self.assertEqual(process.wait(20 * SLOW), 6, process.stderr.read())
 
 
 class Run(Ctl):
@@ -155,6 +171,11 @@ class Run(Ctl):
         self.assertEqual(process.wait(10 * SLOW), 125)
         agent.gone("a")  # not left running for ever
 
+    @staticmethod
+    def looks(agent):
+        """How many were told how tasks are."""
+        return sum(int(n) for n in re.findall(r'{route="/tasks(?:/{name})?",code="200"} (\d+)', agent.get("/metrics").text))
+
     def test_agent_that_is_replaced(self):
         agent = self.agent(listen="127.0.0.1:0")
         fifo = os.path.join(self.scratch(), "fifo")
@@ -163,7 +184,9 @@ class Run(Ctl):
         for name, end in (("killed", agent.kill9), ("stopped", agent.stop)):
             process = self.start("run", f"--name={name}", "--", "sh", "-c", f"echo one; cat {fifo}; echo three; exit 6")
             self.assertEqual(process.stdout.readline(), "one\n")
+            looked = self.looks(agent)
             waiting = [self.start("wait", name), self.start("wait", "--all", "-t1h")]
+            eventually(lambda: self.looks(agent) == looked + 2, 10, "both have had their first look")
             # Two that follow, three that wait, and whoever asks.
             eventually(lambda: "task_executor_http_connections 6\n" in agent.get("/metrics").text, 10, "all wait")
             end()
@@ -173,7 +196,8 @@ class Run(Ctl):
             self.assertEqual(process.wait(20 * SLOW), 6, name)
             self.assertEqual(process.stdout.read(), "two\nthree\n")
             self.assertEqual(waiting[0].wait(20 * SLOW), 6, name)
-            self.assertEqual(waiting[1].wait(20 * SLOW), 6 if name == "killed" else 1, name)
+            status = waiting[1].wait(20 * SLOW)
+            self.assertEqual(status, 6 if name == "killed" else 1, (name, waiting[1].stderr.read()))
         # An end that comes too late for whoever waits for several.
         agent.create(guide("b", "sleep", "1000"))
         agent.create(guide("c", "sleep", "1000"))
