@@ -61,6 +61,8 @@ Agent::~Agent() {
 
 Result<void> Agent::build() {
   config_.data_dir = TRY(sys::absolute_path(config_.data_dir));
+  // Without it (CONFIG_PROC_CHILDREN) what tasks leave behind could not be seen, and would live on.
+  TRY(sys::open_at(AT_FDCWD, "/proc/thread-self/children", O_RDONLY));
   reactor_ = std::make_unique<Reactor>(TRY(Reactor::create()));
   reactor_->set_before_sleep(*this);
   timer_ = std::make_unique<Timer>(*reactor_, static_cast<TimerHandler&>(*this));
@@ -295,15 +297,14 @@ Result<void> Agent::watch_orphans() {
 // As process 1 the agent inherits every orphan. Only ends that nobody waits for are taken; one of ours stands in their
 // way until its own handler has reaped it in the next turn. True: look again then.
 bool Agent::reap_orphans() {
-  orphans_due_ = false;
-  while (const std::optional<int32_t> pid = sys::peek_ended_child()) {
-    if (processes_->awaits(*pid) || keeper_->awaits(*pid)) {
-      orphans_due_ = true;
-      return true;
-    }
-    sys::wait_child(*pid);
+  constexpr int kMost = 64;
+  for (int looks = 0; looks < kMost; ++looks) {
+    const std::optional<int32_t> pid = sys::peek_ended_child();
+    orphans_due_ = pid.has_value();
+    if (!pid || processes_->awaits(*pid) || keeper_->awaits(*pid)) break;
+    (void)sys::reap_child(*pid).ok();
   }
-  return false;
+  return orphans_due_;
 }
 
 void Agent::on_signal(int signal) {

@@ -6,7 +6,7 @@
 namespace te {
 
 Result<void> Child::start(Reactor& reactor) {
-  watch_ = TRY(reactor.watch(pidfd_.get(), EPOLLIN, *this));
+  watch_ = TRY(reactor.watch(pidfd_.get(), EPOLLIN | EPOLLET, *this));
   return {};
 }
 
@@ -17,7 +17,7 @@ void Child::abandon() {
 
 void Child::on_io(uint32_t) {
   Result<std::optional<sys::ChildEnd>> end = sys::reap(pidfd_.get());
-  if (end && !*end) return;  // readable and not reapable yet: another thread of it still runs
+  if (end && !*end) return;  // readable and not reapable yet: who traces it comes first, and that is told again
   watch_.reset();
   handler_.on_child_end(*this, end ? *end : std::nullopt);
 }

@@ -33,7 +33,7 @@ class Child final : private IoHandler {
   Result<void> start(Reactor& reactor);
   /// start() has done well: the end will be told.
   bool watched() const { return watch_.active(); }
-  /// KILL and reap, for one that can't be watched: a child of ours that does not mind (it must not be stopped).
+  /// KILL and reap, for one that can't be watched: a child of ours that does not mind.
   void abandon();
   Result<void> signal(int number) { return sys::send_signal(pidfd_.get(), number); }
   int32_t pid() const { return pid_; }

@@ -7,6 +7,7 @@
 
 #include "sys/fs.h"
 #include "sys/namespaces.h"
+#include "sys/process_environment.h"
 #include "sys/supervise.h"
 
 namespace te {
@@ -19,7 +20,7 @@ StartFailure failed(StartStage stage, const Error& error) { return {stage, error
 
 StartFailure TargetEntry::find() {
   const PlanHeader& header = plan_.header();
-  Result<MainContainer> found = find_main_container(plan_.text(header.container), header.program);
+  Result<MainContainer> found = find_main_container(plan_.text(header.container), header.program, sys::kExecPatience);
   if (!found) return failed(StartStage::kTarget, found.error());
   found_ = std::move(found).value();
   const int proc = found_.proc.get();

@@ -30,9 +30,9 @@ constexpr MonoNanos kTellInterval = 50 * kMillisecond;  ///< the end could not b
       const Result<void> told = tell(report, *untold);
       if (told || told.error().code == EPIPE) untold.reset();  // of a hook: main may have followed by now
     }
-    const Result<std::optional<sys::ChildEnd>> child = sys::reap_any();
+    const Result<std::optional<sys::ChildEnd>> child = sys::reap_child(-1);
     if (child && *child) {
-      if ((*child)->pid != task) continue;
+      if ((*child)->pid == 0 || (*child)->pid != task) continue;
       untold = **child;
       task = 0;  // the number may be given out again
     } else if (untold) {

@@ -48,14 +48,15 @@ std::string_view proc_path(std::array<char, 32>& buffer, int32_t pid) {
 }
 
 /// Held first and looked at afterwards, so that all that was seen is of the process that is held.
-Result<MainContainer> hold(const ProcessId& id, std::string_view name, const sys::ProgramFile& own) {
+Result<MainContainer> hold(const ProcessId& id, std::string_view name, const sys::ProgramFile& own,
+                           MonoNanos patience) {
   MainContainer out;
   out.id = id;
   out.pidfd = TRY(sys::open_process(id));
   if (!out.pidfd.valid()) return gone();
   std::array<char, 32> path;
   out.proc = TRY(sys::open_at(AT_FDCWD, proc_path(path, id.pid), O_RDONLY | O_DIRECTORY));
-  const std::string_view environment = TRY(sys::await_environment(out.proc.get(), id.pid, out.environment));
+  const std::string_view environment = TRY(sys::await_environment(out.proc.get(), id.pid, patience, out.environment));
   out.environment.resize(environment.size());
   const Result<sys::ProgramFile> program = sys::program_of(out.proc.get());
   const bool ours = program.ok() && *program == own;
@@ -65,15 +66,15 @@ Result<MainContainer> hold(const ProcessId& id, std::string_view name, const sys
 
 }  // namespace
 
-Result<MainContainer> find_main_container(std::string_view name, const sys::ProgramFile& own) {
+Result<MainContainer> find_main_container(std::string_view name, const sys::ProgramFile& own, MonoNanos patience) {
   std::vector<ProcessId> candidates;
-  TRY(sys::visit_environments([&](int32_t pid, std::string_view environment) {
+  TRY(sys::visit_environments(patience, [&](int32_t pid, std::string_view environment) {
     if (!is_the_one(environment, name)) return;
     if (const auto stat = sys::read_stat(pid)) candidates.push_back(stat->id);
   }));
   while (!candidates.empty()) {
     const auto oldest = std::min_element(candidates.begin(), candidates.end(), started_before);
-    Result<MainContainer> held = hold(*oldest, name, own);
+    Result<MainContainer> held = hold(*oldest, name, own, patience);
     if (held || held.error().code != ESRCH) return held;
     candidates.erase(oldest);
   }

@@ -25,8 +25,8 @@ struct MainContainer {
 };
 
 /// ESRCH: there is no such process. EACCES, EPERM: one can't look at the others (SYS_PTRACE is missing).
-/// `own` is the agent's program.
-Result<MainContainer> find_main_container(std::string_view name, const sys::ProgramFile& own);
+/// `own` is the agent's program, `patience` how long one that is between two programs may be waited for.
+Result<MainContainer> find_main_container(std::string_view name, const sys::ProgramFile& own, MonoNanos patience);
 /// Whether the process is still that one, and alive.
 bool still_alive(const MainContainer& found);
 

@@ -19,7 +19,7 @@ class Preflight {
   /// What is missing, in one line, and what can never be taken over from the main container.
   void report(Log& log);
   /// kUnsupported: capabilities are missing, or there is no such container; the text names them. The container found is
-  /// remembered, so that /proc is searched again only when it has gone.
+  /// remembered, so that /proc is searched again only when it has gone, and that it is not there for a second.
   Result<void> ready();
   const sys::ProgramFile& program() const { return program_; }
 
@@ -29,6 +29,7 @@ class Preflight {
   std::string container_;
   sys::ProgramFile program_;
   ProcessId found_;
+  MonoNanos look_again_at_ = 0;
 };
 
 /// Names of the capabilities that sidecar mode needs and `effective` has not, with commas; empty: all are there.

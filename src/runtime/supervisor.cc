@@ -60,7 +60,7 @@ class Supervisor {
   void ended(const sys::ChildEnd& end);
   void pre_start_failed(const HookEnd& hook);
   void post_stop_ended(const HookEnd& hook);
-  void reap();
+  bool reap();
   void inner_gone(const sys::ChildEnd& inner);
   // Records.
   static bool can_be_recorded();
@@ -177,7 +177,7 @@ void Supervisor::begin(RunPhase phase) {
   tree_empty_ = false;
   main_due_ = stop_asked_ = begun_ = false;
   const bool loaded = launch_.load_plan(kSupervisorPlanFd);
-  const StartFailure failure = loaded ? hold(phase) : StartFailure{StartStage::kFork, ENOMEM};
+  const StartFailure failure = loaded ? hold(phase) : StartFailure{StartStage::kFork, EAGAIN};
   if (refused_by_machine(failure, begun_) && phase == first_ && phase != RunPhase::kPostStop) {
     not_now_ = true;
     return;
@@ -270,13 +270,15 @@ void Supervisor::ended(const sys::ChildEnd& end) {
   }
 }
 
-void Supervisor::reap() {
+// True: there may be more of them. A tree that ends or stops without a pause must not keep us from our deadlines.
+bool Supervisor::reap() {
+  constexpr int kMost = 256;
   signals_.wake_spared();
   if (running_) {
     if (const auto end = launch_.inner_report()) ended(*end);
   }
-  for (;;) {
-    const Result<std::optional<sys::ChildEnd>> child = sys::reap_any();
+  for (int looks = 0; looks < kMost; ++looks) {
+    const Result<std::optional<sys::ChildEnd>> child = sys::reap_child(-1);
     if (!child) {
       tree_empty_ = child.error().code == ECHILD;
       // Those that have got out of our sight are found by the mark, as after our own death.
@@ -285,9 +287,9 @@ void Supervisor::reap() {
         escaped_ = !sweep_marked({&tree, 1}) || tree.left();
         sweep_at_ = escaped_ ? sys::mono_now() + kSweepInterval : 0;
       }
-      return;
+      return false;
     }
-    if (!*child) return;
+    if (!*child) return false;
     const sys::ChildEnd& end = **child;
     if (signals_.forget_spared(end.pid)) {
       inner_gone(end);
@@ -295,6 +297,7 @@ void Supervisor::reap() {
       ended(end);
     }  // else an orphan that came to us
   }
+  return true;
 }
 
 // By itself, when nothing of the tree was left; or it was killed, and most likely its PID namespace with it.
@@ -393,7 +396,7 @@ void Supervisor::keep_deadlines(MonoNanos now) {
 }
 
 MonoNanos Supervisor::next_deadline() const {
-  MonoNanos next = std::min(timeout_at_, kNever);
+  MonoNanos next = timeout_at_;
   if (stopping_ == Stopping::kTerm) next = std::min(next, term_at_);
   if (stopping_ != Stopping::kNo) next = std::min(next, kill_at_);
   if (tree_empty_ && escaped_) next = std::min(next, sweep_at_);
@@ -407,7 +410,7 @@ int Supervisor::run() {
   if (!start()) return not_now_ ? kSupervisorNotNow : 0;
   for (;;) {
     const bool more_output = hook_output_.copy();
-    reap();
+    const bool more_ends = reap();
     if (lost_) return 1;
     if (main_due_) {
       begin(RunPhase::kMain);
@@ -421,7 +424,7 @@ int Supervisor::run() {
       continue;
     }
     if (recorded_ && tree_gone() && !post_stop_due_ && !hook_end_due_) return 0;
-    take_signal(sys::wait_supervisor_signal(more_output ? 0 : next_deadline()));
+    take_signal(sys::wait_supervisor_signal(more_output || more_ends ? 0 : next_deadline()));
   }
 }
 

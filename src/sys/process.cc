@@ -120,19 +120,16 @@ bool was_stop(pid_t pid, int status) {
   return true;
 }
 
-Result<std::optional<ChildEnd>> wait_for(pid_t pid) {
-  for (;;) {
-    ChildEnd end;
-    const pid_t got = ::wait4(pid, &end.status, WNOHANG | __WALL, &end.usage);
-    if (got < 0) return system_error("wait4");
-    if (got == 0) return std::optional<ChildEnd>();
-    if (was_stop(got, end.status)) continue;
-    end.pid = got;
-    return std::optional<ChildEnd>(end);
-  }
-}
-
 }  // namespace
+
+Result<std::optional<ChildEnd>> reap_child(int32_t pid) {
+  ChildEnd end;
+  const pid_t got = ::wait4(pid, &end.status, WNOHANG | __WALL, &end.usage);
+  if (got < 0) return system_error("wait4");
+  if (got == 0) return std::optional<ChildEnd>();
+  if (!was_stop(got, end.status)) end.pid = got;
+  return std::optional<ChildEnd>(end);
+}
 
 Result<std::optional<ChildEnd>> reap(int pidfd) {
   siginfo_t info{};
@@ -141,10 +138,8 @@ Result<std::optional<ChildEnd>> reap(int pidfd) {
     return system_error("waitid");
   }
   if (info.si_pid == 0) return std::optional<ChildEnd>();
-  return wait_for(info.si_pid);
+  return reap_child(info.si_pid);
 }
-
-Result<std::optional<ChildEnd>> reap_any() { return wait_for(-1); }
 
 std::optional<int32_t> peek_ended_child() {
   siginfo_t info{};
@@ -193,7 +188,8 @@ std::optional<ProcStat> read_stat(int32_t pid) {
   stat.id.pid = pid;
   stat.state = text[name_end + 2];
   text.remove_prefix(name_end + 3);
-  constexpr uint64_t kForkNoExec = 0x00000040;    // PF_FORKNOEXEC, linux/sched.h
+  constexpr uint64_t kExiting = 0x00000004;       // PF_EXITING, linux/sched.h
+  constexpr uint64_t kForkNoExec = 0x00000040;    // PF_FORKNOEXEC
   constexpr uint64_t kKernelThread = 0x00200000;  // PF_KTHREAD
   uint64_t flags = 0;
   const bool whole = take_number(text, stat.parent) && take_number(text, stat.group) && skip_fields(text, 3) &&
@@ -202,6 +198,7 @@ std::optional<ProcStat> read_stat(int32_t pid) {
                      take_number(text, stat.environment_start) && take_number(text, stat.environment_end);
   if (!whole) return std::nullopt;
   stat.kernel_thread = (flags & kKernelThread) != 0;
+  stat.exiting = (flags & kExiting) != 0;
   stat.execed = (flags & kForkNoExec) == 0;
   return stat;
 }

@@ -43,8 +43,9 @@ struct ChildEnd {
 };
 /// Reap the child behind a pidfd if it has ended. Not our child: ECHILD.
 Result<std::optional<ChildEnd>> reap(int pidfd);
-/// Reap any one child of the caller that has ended. ECHILD: there are no children at all.
-Result<std::optional<ChildEnd>> reap_any();
+/// Reap a child if it has ended; -1: any one (ECHILD: there are none at all). A pid of 0 in the end: there was none,
+/// but a child that asks to be traced by us was stopped, and goes on. It may be so again at once, as often as it likes.
+Result<std::optional<ChildEnd>> reap_child(int32_t pid);
 
 /// The pid of some child of the caller that has ended and is not reaped yet; it stays so. None: nothing.
 std::optional<int32_t> peek_ended_child();
@@ -61,7 +62,8 @@ struct ProcStat {
   int32_t group = 0;
   char state = '?';
   bool kernel_thread = false;
-  bool execed = false;  ///< since it was forked; of a dead one too
+  bool execed = false;   ///< since it was forked; of a dead one too
+  bool exiting = false;  ///< this thread
   int32_t threads = 0;
   uint64_t environment_start = 0;  ///< address
   uint64_t environment_end = 0;    ///< 0: no memory any more, or a new one that exec(2) has not filled yet

@@ -19,8 +19,6 @@ namespace {
 
 /// More than exec(2) takes (three quarters of 8 MiB for arguments and environment together).
 constexpr size_t kEnvironmentLimit = 8 * kMiB;
-constexpr MonoNanos kExecPatience = kSecond;  ///< a program's pages may come from a slow disk
-
 std::optional<int32_t> pid_of(std::string_view name) {
   int32_t pid = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
@@ -64,24 +62,25 @@ Result<Look> look_at(int proc_root, int32_t pid, std::string& buffer, FunctionRe
   if (environment->empty()) {
     const std::optional<ProcStat> stat = read_stat(pid);
     if (!stat) return Look::kAgain;  // gone, most likely
-    if (stat->kernel_thread || stat->dead()) return Look::kDone;
+    if (stat->kernel_thread || (stat->exiting && stat->threads <= 1)) return Look::kDone;
     if (stat->threads > 1) environment = read_environment_of_threads(process->get(), buffer);
     if (!environment) return unseen(environment.error());
-    if (environment->empty()) return stat->has_empty_environment() ? Look::kDone : Look::kAgain;  // it may have one now
+    // One that is between two programs has no other threads any more.
+    if (environment->empty()) return stat->threads > 1 || stat->has_empty_environment() ? Look::kDone : Look::kAgain;
   }
   see(*environment);
   return Look::kDone;
 }
 
 /// Each process there is, and for a while again those that are between two programs.
-Result<void> look_at_all(FunctionRef<Result<Look>(int proc_root, int32_t pid)> look) {
+Result<void> look_at_all(MonoNanos patience, FunctionRef<Result<Look>(int proc_root, int32_t pid)> look) {
   const Fd proc = TRY(open_at(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY));
   std::vector<int32_t> unclear;
   for (const DirEntry& entry : TRY(list_dir(proc.get()))) {
     const std::optional<int32_t> pid = pid_of(entry.name);
     if (pid && TRY(look(proc.get(), *pid)) == Look::kAgain) unclear.push_back(*pid);
   }
-  const MonoNanos until = mono_now() + kExecPatience;
+  const MonoNanos until = mono_now() + patience;
   while (!unclear.empty() && mono_now() < until) {
     ::poll(nullptr, 0, 1);
     size_t left = 0;
@@ -106,8 +105,8 @@ std::optional<std::string_view> value_in_environment(std::string_view environmen
   return std::nullopt;
 }
 
-Result<std::string_view> await_environment(int proc, int32_t pid, std::string& buffer) {
-  const MonoNanos until = mono_now() + kExecPatience;
+Result<std::string_view> await_environment(int proc, int32_t pid, MonoNanos patience, std::string& buffer) {
+  const MonoNanos until = mono_now() + patience;
   for (;;) {
     Result<std::string_view> environment = read_environment(proc, buffer);
     if (!environment || !environment->empty()) return environment;
@@ -117,9 +116,10 @@ Result<std::string_view> await_environment(int proc, int32_t pid, std::string& b
   }
 }
 
-Result<void> visit_environments(FunctionRef<void(int32_t pid, std::string_view environment)> visit) {
+Result<void> visit_environments(MonoNanos patience,
+                                FunctionRef<void(int32_t pid, std::string_view environment)> visit) {
   std::string buffer;
-  return look_at_all([&](int proc_root, int32_t pid) {
+  return look_at_all(patience, [&](int proc_root, int32_t pid) {
     return look_at(proc_root, pid, buffer, [&](std::string_view environment) { visit(pid, environment); });
   });
 }
@@ -127,7 +127,7 @@ Result<void> visit_environments(FunctionRef<void(int32_t pid, std::string_view e
 Result<void> visit_marked(std::string_view name, MarkVisitor& visitor) {
   const int32_t self = ::getpid();
   std::string buffer;
-  return look_at_all([&](int proc_root, int32_t pid) -> Result<Look> {
+  return look_at_all(kExecPatience, [&](int proc_root, int32_t pid) -> Result<Look> {
     if (pid == self) return Look::kDone;
     // Held first and looked at afterwards, so that what was seen is of the process that is signalled.
     const Result<Fd> pidfd = open_pidfd(pid);

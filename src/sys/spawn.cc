@@ -103,7 +103,7 @@ Result<Spawned> spawn(const SpawnPlan& plan) {
   if (args.error != 0) {
     siginfo_t info{};
     ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info, WEXITED);
-    return system_error("exec of the supervisor", {}, args.error);
+    return system_error("exec", {}, args.error);
   }
   return Spawned{pid, std::move(owned)};
 }

@@ -263,11 +263,11 @@ void Manager::look_again(Task& task) {
       on_supervisor_end(id, false);
       return;
     }
-    if (task.held && stopping_) runtime_.stop(task);
     // One that never names itself can't be asked; it goes when nothing of its task is left.
     if (!task.held && task.deleting()) sweep_marked(task);
   }
   if (task.held) runtime_.wake(task);
+  if (task.held && stopping_) runtime_.stop(task);  // again: a signal of somebody else may have been in its way
   if (task.deleting()) runtime_.sweep(task);
   if (task.phase == TaskPhase::kEnded) {
     const uint32_t leftover = leaves_any(task) ? runtime_.count_leftovers(task) : 0;

@@ -6,8 +6,9 @@ import re
 import shutil
 import stat
 import subprocess
+import unittest
 
-from agent import AgentTest, BINARY, SLOW, guide, read
+from agent import AgentTest, BINARY, IS_ROOT, SLOW, guide, read
 
 FLAGS = ["data-dir", "listen-addr", "enable-sidecar-mode", "main-container-name", "enable-container-mode", "cri-socket",
          "cri-timeout", "reconcile-interval", "max-concurrent-tasks", "task-log-max-bytes", "ttl-after-finished", "on-lost",
@@ -105,6 +106,15 @@ class CommandLine(AgentTest):
         done = run(f"--data-dir={folder}/file", "--listen-addr=127.0.0.1:0")
         self.assertNotEqual(done.returncode, 0)
         self.assertIn(f"{folder}/file", done.stderr)
+
+    @unittest.skipUnless(IS_ROOT, "NEEDS ROOT: another /proc")
+    def test_without_children_in_proc(self):
+        folder = self.scratch()
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh", BINARY,
+                               f"--data-dir={folder}/data", "--listen-addr=127.0.0.1:0"], capture_output=True, text=True,
+                              check=False, timeout=20 * SLOW)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("/proc/thread-self/children", done.stderr)
 
     def test_missing_token_file(self):
         folder = self.scratch()

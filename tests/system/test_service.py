@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import unittest
 
@@ -170,6 +171,19 @@ class Init(AgentTest):
         # One that ends long after its parent.
         subprocess.run(["nsenter", "-t", str(self.inner), "-p", "sh", "-c", "sleep 0.3 & exit 0"], check=True)
         eventually(lambda: self.children() == [], 20, "no child, no zombie")
+
+    def test_orphan_that_asks_to_be_traced(self):
+        self.start_init()
+        # Its new parent, process 1, is told of its stop as of an end.
+        stops = ("import ctypes, os, signal, time\nif os.fork(): os._exit(0)\nwhile os.getppid() != 1: time.sleep(0.01)\n"
+                 "signal.signal(10, signal.SIG_IGN)\nctypes.CDLL(None).ptrace(0, 0, 0, 0)\nos.kill(os.getpid(), 10)\n"
+                 "open('/proc/self/comm', 'w').write('goes on')\ntime.sleep(1000)")
+        subprocess.run(["nsenter", "-t", str(self.inner), "-p", "-m", sys.executable, "-c", stops], check=True)
+        orphan = eventually(lambda: [pid for pid in self.children() if read(f"/proc/{pid}/comm") == "goes on\n"], 10,
+                            "the orphan goes on")[0]
+        self.assertEqual(self.ask("GET", "/health")[0], 200)
+        os.kill(orphan, signal.SIGKILL)
+        eventually(lambda: self.children() == [], 10, "it is reaped")
 
     def test_tasks_are_stopped_with_it(self):
         outer = self.start_init()

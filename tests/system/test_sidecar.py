@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 import uuid
 
-from agent import BINARY, AgentTest, alive, controller, eventually, guide, kill_pid, processes, read, state_of
-from proc import environ_has, no_namespaces, parent_of, pids_cgroup, status_fields
+from agent import BINARY, AgentTest, SLOW, alive, controller, eventually, guide, kill_pid, processes, read, state_of
+from proc import environ_has, no_namespaces, parent_of, pids_cgroup, process_state, status_fields
 from target import Target, busybox
+from test_stubborn import LEADERLESS
 from tracer import no_tracer, slowed
 
 ASH = ("/tools/busybox", "ash", "-c")
@@ -50,6 +53,24 @@ class Entering(SidecarTest):
         ended = agent.run("sidecar-namespace-check", "ls", "/proc/self/ns")
         self.assertEqual((ended["exitCode"], ended["reason"]), (0, "Succeeded"), ended)
         self.assertLessEqual({"mnt", "pid", "net"}, set(agent.output("sidecar-namespace-check").split()))
+
+    def test_processes_that_show_no_environment(self):
+        # Their leader has ended, and they have none: as if they were between two programs, but for ever.
+        lonely = subprocess.Popen([sys.executable, "-c", LEADERLESS], stdout=subprocess.PIPE, text=True, env={})
+        self.addCleanup(lonely.stdout.close)
+        pid = int(lonely.stdout.readline().split()[1])
+        self.addCleanup(kill_pid, pid)
+        lonely.wait()
+        eventually(lambda: process_state(pid) == "Z", 5, "its leader has ended")
+        agent = self.sidecar()
+        began = time.monotonic()
+        self.assertEqual(agent.get("/readyz").status, 503)
+        self.assertLess(time.monotonic() - began, 0.5 * SLOW)
+        self.target()
+        eventually(lambda: agent.get("/readyz").status == 200, 5, "ready")
+        began = time.monotonic()
+        agent.run("a", "true")
+        self.assertLess(time.monotonic() - began, 0.8 * SLOW)
 
     def test_what_a_task_sees_is_the_targets(self):
         target = self.target()
@@ -187,7 +208,7 @@ class Entering(SidecarTest):
         target = self.target()  # younger than both
         agent.create(guide("b", "sleep", "1000"))
         self.assert_inside(target, self.pid_of(agent, "b"))
-        self.assertEqual(agent.get("/readyz").status, 200)
+        eventually(lambda: agent.get("/readyz").status == 200, 2, "it is looked for again after a second")
 
     def test_a_restarted_main_container_is_found(self):
         target = self.target()

@@ -2,9 +2,12 @@
 
 import fcntl
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 import unittest
@@ -132,6 +135,59 @@ class Stubborn(AgentTest):
         agent.wait_state("d", "running")
         agent.delete("d")
         agent.gone("d")
+
+    def test_orphans_that_ask_to_be_traced_without_end(self):
+        # Each stop of theirs is something to look at. There is one at any time.
+        orphans = textwrap.dedent("""
+            import ctypes, os, signal
+            libc = ctypes.CDLL(None)
+            stop = getattr(libc, "raise")
+            for n in range(300):
+                if os.fork() == 0:
+                    if os.fork() == 0:
+                        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+                        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                        signal.alarm(60)
+                        while True:
+                            libc.ptrace(0, 0, 0, 0)
+                            stop(signal.SIGUSR1)
+                    os._exit(0)
+                os.wait()
+            print("all are there", flush=True)
+            signal.pause()
+            """)
+        agent = self.agent()
+        agent.create(guide("a", sys.executable, "-c", orphans, timeoutSeconds=4, terminationGracePeriodSeconds=0))
+        eventually(lambda: agent.output("a") == "all are there\n", 10, "the orphans")
+        self.assertEqual(agent.ended("a", 15)["reason"], "TaskTimeout")
+        agent.delete("a")
+        agent.gone("a")
+
+    @unittest.skipUnless(IS_ROOT, "NEEDS ROOT: to trace a supervisor")
+    def test_traced_supervisor_that_ends(self):
+        agent = self.agent("--on-lost=fail")
+        agent.create(guide("a", "sleep", "1000"))
+        agent.wait_state("a", "running")
+        supervisor = agent.supervisor_of("a")
+        # Whoever traces a process is told of its end first, and it is nobody else's until then.
+        tracer = subprocess.Popen([sys.executable, "-c", textwrap.dedent(f"""
+            import ctypes, sys
+            failed = ctypes.CDLL(None).ptrace(0x4206, {supervisor}, 0, 0)  # PTRACE_SEIZE
+            print("traced" if failed == 0 else "not traced", flush=True)
+            sys.stdin.read()
+            """)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(tracer.wait)
+        self.addCleanup(tracer.stdin.close)
+        self.assertEqual(tracer.stdout.readline(), "traced\n")
+        kill_pid(supervisor)
+        eventually(lambda: process_state(supervisor) == "Z", 5, "it has ended")
+        turns = lambda: int(re.search(r"loop_turn_seconds_count (\d+)", agent.get("/metrics").text).group(1))  # noqa: E731
+        before = turns()
+        time.sleep(1)
+        self.assertLess(turns() - before, 50)
+        tracer.stdin.close()
+        tracer.wait()
+        self.assertEqual(agent.ended("a")["reason"], "Lost")
 
     @unittest.skipUnless(IS_ROOT, "NEEDS ROOT: a /proc of its own")
     def test_proc_that_hides_processes(self):

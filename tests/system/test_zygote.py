@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 import unittest
@@ -135,16 +136,49 @@ class Zygote(AgentTest):
         eventually(lambda: all(process_state(pid) in (None, "Z") for pid in known), 5, "zygote and stock have gone")
         agent.start()
 
+    def test_signal_of_a_stranger_in_the_way_of_a_stop(self):
+        agent = self.agent("--on-shutdown=stop")
+        agent.run("first", "true")
+        zygote = self.zygote(agent)
+        # What comes too late for the task that has asked for it is in stock.
+        os.kill(zygote, signal.SIGSTOP)
+        agent.run("second", "true")
+        in_stock = eventually(lambda: [pid for pid in self.zygotes(agent) if pid != zygote], 5, "one in stock")
+        for pid in in_stock:
+            os.kill(pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGTERM)
+        agent.create(guide("a", "sh", "-c", "echo up; exec sleep 1000"))
+        agent.process.send_signal(signal.SIGTERM)
+        self.assertEqual(agent.process.wait(10 * SLOW), 0)
+
     @ROOT_ONLY
-    def test_no_room_for_a_zygote(self):
-        # A user of his own may have so many processes: agent, supervisor and command of one task.
+    def test_no_room_for_a_zygote_in_a_user_namespace(self):
+        # Its root is under the limit of the user who has made it.
+        if subprocess.run(["setpriv", f"--reuid={USER}", "--clear-groups", "unshare", "-Ur", "true"], check=False,
+                          stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("NEEDS USER NAMESPACES FOR ANY USER")
+        agent = self.agent_of_a_user("unshare", "-Ur", "prlimit", "--nproc=4:4")
+        agent.create(guide("a", "sh", "-c", "/bin/true; i=0; while [ $i -lt 40 ]; do /bin/true; sleep 0.03; i=$((i+1)); done"))
+        agent.wait_state("a", "running")
+        for n in range(5):
+            agent.create(guide(f"t{n}", "true"))
+            time.sleep(0.1)
+        self.assertEqual(agent.ended("a")["exitCode"], 0, agent.output("a", "stderr"))
+
+    def agent_of_a_user(self, *inside):
         agent = Agent(start=False)
         self.addCleanup(agent.close)
         os.chmod(agent.own_dir, 0o755)
         os.mkdir(agent.data_dir, 0o700)
         os.chown(agent.data_dir, USER, USER)
-        agent.prefix = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "prlimit", "--nproc=3:3"]
+        agent.prefix = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", *inside]
         agent.start()
+        return agent
+
+    @ROOT_ONLY
+    def test_no_room_for_a_zygote(self):
+        # A user of his own may have so many processes: agent, supervisor and command of one task.
+        agent = self.agent_of_a_user("prlimit", "--nproc=3:3")
         for n in range(3):
             agent.run(f"t{n}", "true", deadline=20)
             self.assertEqual(self.zygotes(agent), [])

@@ -267,7 +267,7 @@ Result<std::optional<ChildEnd>> reap(int pidfd) {
   return std::optional<ChildEnd>(end_of(*process));
 }
 
-Result<std::optional<ChildEnd>> reap_any() {
+Result<std::optional<ChildEnd>> reap_child(int32_t) {
   Process& self = kernel().current();
   if (ghost()) {
     if (self.limbo.empty()) return system_error("wait4", {}, ECHILD);
@@ -338,8 +338,12 @@ Result<void> visit_marked(std::string_view, MarkVisitor& visitor) {
   return {};
 }
 
-Result<void> visit_environments(FunctionRef<void(int32_t, std::string_view)>) { not_simulated("visit_environments"); }
-Result<std::string_view> await_environment(int, int32_t, std::string&) { not_simulated("await_environment"); }
+Result<void> visit_environments(MonoNanos, FunctionRef<void(int32_t, std::string_view)>) {
+  not_simulated("visit_environments");
+}
+Result<std::string_view> await_environment(int, int32_t, MonoNanos, std::string&) {
+  not_simulated("await_environment");
+}
 std::optional<std::string_view> value_in_environment(std::string_view, std::string_view) {
   not_simulated("value_in_environment");
 }

@@ -18,7 +18,7 @@ bool become_subreaper() { return ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 
 /// Reaps all that have ended; true when there is nobody left.
 bool all_gone() {
   for (;;) {
-    const Result<std::optional<sys::ChildEnd>> end = sys::reap_any();
+    const Result<std::optional<sys::ChildEnd>> end = sys::reap_child(-1);
     if (!end) return end.error().code == ECHILD;
     if (!*end) return false;
   }

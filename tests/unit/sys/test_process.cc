@@ -50,7 +50,7 @@ bool kill_all() {
   return eventually([&] {
     sys::visit_descendants(::getpid(), killer);
     for (;;) {
-      const Result<std::optional<sys::ChildEnd>> end = sys::reap_any();
+      const Result<std::optional<sys::ChildEnd>> end = sys::reap_child(-1);
       if (!end) return end.error().code == ECHILD;
       if (!*end) return false;
     }
@@ -131,21 +131,21 @@ TEST_CASE_FIXTURE(Tidy, "reap: not yet, once, and never again") {
   if (parent) CHECK(sys::reap(parent->get()).error().code == ECHILD);
 }
 
-TEST_CASE_FIXTURE(Tidy, "reap_any: whoever has ended, and ECHILD when there is nobody") {
+TEST_CASE_FIXTURE(Tidy, "reap_child: whoever has ended, and ECHILD when there is nobody") {
   CHECK(in_child([]() -> std::string {
-          MUST(sys::reap_any().error().code == ECHILD);
+          MUST(sys::reap_child(-1).error().code == ECHILD);
           const Program sleeper({"/bin/sleep", "1000"});
-          MUST(!sys::reap_any()->has_value());
+          MUST(!sys::reap_child(-1)->has_value());
           const Program other({"/bin/sh", "-c", "exit 3"});
           std::optional<sys::ChildEnd> end;
-          MUST(eventually([&] { return (end = *sys::reap_any()).has_value(); }));
+          MUST(eventually([&] { return (end = *sys::reap_child(-1)).has_value(); }));
           MUST(end->pid == other.pid());
           MUST(end->status == 3 << 8);
           return {};
         }) == "");
 }
 
-TEST_CASE_FIXTURE(Tidy, "reap_any: the stops of a child that has asked to be traced are no ends") {
+TEST_CASE_FIXTURE(Tidy, "reap_child: the stops of a child that has asked to be traced are no ends") {
   CHECK(in_child([]() -> std::string {
           const pid_t pid = ::fork();
           if (pid == 0) {
@@ -157,7 +157,13 @@ TEST_CASE_FIXTURE(Tidy, "reap_any: the stops of a child that has asked to be tra
           }
           MUST(!sys::child_has_ended(pid));
           std::optional<sys::ChildEnd> end;
-          MUST(eventually([&] { return (end = *sys::reap_any()).has_value(); }));
+          int stops = 0;
+          MUST(eventually([&] {
+            end = *sys::reap_child(-1);
+            stops += end && end->pid == 0 ? 1 : 0;
+            return end && end->pid != 0;
+          }));
+          MUST(stops == 1);  // it is not traced any more then
           MUST(end->pid == pid);
           MUST(end->status == SIGTERM);
           return {};
