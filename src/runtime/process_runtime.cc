@@ -235,10 +235,10 @@ void ProcessRuntime::on_io(uint32_t) {
         return;
       }
       const auto at = runtime.watched_.find(number);
-      if (at == runtime.watched_.end()) return;
+      const bool ended = name == "exit.json";
+      if (at == runtime.watched_.end() || (!ended && name != "run.json")) return;  // its logs are given to their user
       if (const auto run = runtime.runs_.find(at->second); run != runtime.runs_.end()) run->second->began_at = 0;
-      if (name == "exit.json") runtime.events_->on_end(at->second);
-      if (name == "run.json") runtime.events_->on_record(at->second);
+      ended ? runtime.events_->on_end(at->second) : runtime.events_->on_record(at->second);
     }
   } visitor(*this);
   (void)notifier_.read(visitor);
