@@ -62,22 +62,6 @@ Verdict judge_start(const GrpcStatus& status) {
 
 }  // namespace
 
-std::string_view verdict_name(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kRetry: return "retry";
-    case Verdict::kLookAgain: return "look again";
-    case Verdict::kGone: return "gone";
-    case Verdict::kReserved: return "reserved";
-    case Verdict::kAlreadyStarted: return "already started";
-    case Verdict::kImageMissing: return "image missing";
-    case Verdict::kNewAttempt: return "new attempt";
-    case Verdict::kUnsupported: return "unsupported";
-    case Verdict::kBackOff: return "back off";
-    case Verdict::kFail: return "fail";
-  }
-  return {};
-}
-
 Verdict judge(Method method, const GrpcStatus& status) {
   if (status.origin == GrpcOrigin::kNotSent) return Verdict::kRetry;
   if (status.origin == GrpcOrigin::kLost) {

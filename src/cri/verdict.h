@@ -26,7 +26,8 @@ enum class Verdict : uint8_t {
   kBackOff,      ///< Pull: a passing trouble; try later (ErrImagePull, ImagePullBackOff)
   kFail,         ///< it will not work: the task has failed
 };
-std::string_view verdict_name(Verdict verdict);  ///< "retry", for the log
+/// No patience helps.
+inline bool hopeless(Verdict verdict) { return verdict == Verdict::kFail || verdict == Verdict::kUnsupported; }
 
 /// `status` is not OK.
 Verdict judge(Method method, const GrpcStatus& status);

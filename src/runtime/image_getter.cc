@@ -12,8 +12,6 @@ constexpr MonoNanos kFirstBackOff = kSecond;
 constexpr MonoNanos kLastBackOff = 60 * kSecond;
 constexpr int kMostDoublings = 6;
 
-bool hopeless(cri::Verdict verdict) { return verdict == cri::Verdict::kFail || verdict == cri::Verdict::kUnsupported; }
-
 }  // namespace
 
 void ImageGetter::get(cri::Client& client, const ContainerSpec& container, cri::SandboxConfig sandbox, bool pull_now) {
@@ -80,7 +78,7 @@ void ImageGetter::fail(std::string text) {
 void ImageGetter::on_reply(cri::CallId, cri::Outcome<cri::ImageStatusResponse>& outcome) {
   call_.reset();
   if (outcome.failure) {
-    if (hopeless(outcome.failure->verdict)) return fail(cut_text(outcome.failure->text()));
+    if (cri::hopeless(outcome.failure->verdict)) return fail(cut_text(outcome.failure->text()));
     return wait("ContainerCreating", cut_text(outcome.failure->text()), settings_.tick);
   }
   if (outcome.response.image) {
@@ -100,7 +98,7 @@ void ImageGetter::on_reply(cri::CallId, cri::Outcome<cri::ImageStatusResponse>& 
   }
   if (pull_failure_) {  // there is no older one either
     const cri::Failure failure = *std::exchange(pull_failure_, std::nullopt);
-    if (hopeless(failure.verdict)) return fail(cut_text("ErrImagePull: " + failure.text()));
+    if (cri::hopeless(failure.verdict)) return fail(cut_text("ErrImagePull: " + failure.text()));
     const MonoNanos delay = kFirstBackOff << std::min(failures_ - 1, kMostDoublings);
     const std::string message = "image \"" + container_->image + "\": " + cut_text(failure.text());
     if (failures_ == 1) return wait("ErrImagePull", message, delay);

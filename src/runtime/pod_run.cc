@@ -116,7 +116,7 @@ void PodRun::give_up() { lose("its record can't be read"); }
 void PodRun::stop() {
   if (stopping_) return;
   stopping_ = true;
-  // What only looks or pulls is given up; what makes something is waited for.
+  // An image is given up; all other calls are waited for.
   if (images_.busy()) images_.cancel();
   not_before_ = 0;
   advance();

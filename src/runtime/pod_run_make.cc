@@ -16,8 +16,6 @@ bool is_shortage(const Error& error) {
          error.code == EDQUOT;
 }
 
-bool hopeless(cri::Verdict verdict) { return verdict == cri::Verdict::kFail || verdict == cri::Verdict::kUnsupported; }
-
 }  // namespace
 
 void PodRun::prepare() {
@@ -176,9 +174,9 @@ void PodRun::on_reply(cri::CallId, cri::Outcome<cri::StartContainerResponse>& ou
   if (outcome.failure) {
     // Whatever it was, the container's status tells more; not CREATED is as good as started.
     const cri::Verdict verdict = outcome.failure->verdict;
-    if (hopeless(verdict)) live.start_error = cut_text(outcome.failure->text());
+    if (cri::hopeless(verdict)) live.start_error = cut_text(outcome.failure->text());
     // Also when an earlier agent's call is still at it: it may take a while until the status shows that.
-    if (!hopeless(verdict)) {
+    if (!cri::hopeless(verdict)) {
       const bool at_work = verdict == cri::Verdict::kAlreadyStarted;
       live.start_open = live.start_open || at_work || verdict == cri::Verdict::kLookAgain;
       not_before_ = clock_.mono() + (at_work ? kStartedDelay : kReservedDelay);

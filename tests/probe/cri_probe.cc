@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "../verdict_name.h"
 #include "base/text.h"
 #include "cri/grpc_client.h"
 #include "reactor/reactor.h"

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "../../verdict_name.h"
 #include "fake_runtime.h"
 
 using namespace te;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "../../verdict_name.h"
 #include "cri/grpc_client.h"
 #include "raw_server.h"
 #include "sys/net.h"

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "cri/verdict.h"
+#include "../../verdict_name.h"
 
 using namespace te;
 using namespace te::cri;
