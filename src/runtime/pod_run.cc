@@ -217,6 +217,7 @@ void PodRun::stop_containers() {
     if (record().containers[i].stage == ContainerStage::kWaiting && !live.may_run) return ask(i);
     if (live.stop.waiting()) continue;
     asked_to_stop_ = true;
+    live.stop_asked = clock_.mono();
     live.stop = host_.client().stop_container({record().containers[i].id, grace()}, *this);
   }
   if (!all) return;
@@ -236,9 +237,13 @@ void PodRun::stop_containers() {
 
 void PodRun::on_reply(cri::CallId call, cri::Outcome<cri::StopContainerResponse>& outcome) {
   for (size_t i = 0; i < live_.size(); ++i) {
-    if (live_[i].stop.id() != call) continue;
-    live_[i].stop.reset();
-    live_[i].check = true;
+    Live& live = live_[i];
+    if (live.stop.id() != call) continue;
+    live.stop.reset();
+    live.check = true;
+    // Nobody asked for its state meanwhile, so that time is no part of the patience.
+    const MonoNanos now = clock_.mono();
+    if (live.unknown_since < now) live.unknown_since = std::min(now, live.unknown_since + now - live.stop_asked);
     // Cut off, its KILL would never come: it is made again, with what advance() finds.
     const bool again = outcome.failure && outcome.failure->verdict != cri::Verdict::kGone;
     live_[i].stopped = !again;

@@ -97,6 +97,7 @@ class PodRun final : private ImageGetterOwner,
     bool start_open = false;    ///< the runtime may be at work on a StartContainer
     MonoNanos running_since = 0;
     MonoNanos unknown_since = kNever;  ///< the runtime says UNKNOWN, or fails to say
+    MonoNanos stop_asked = 0;
     std::optional<GotImage> image;
     bool image_missing = false;  ///< the runtime said so: pull whatever the policy
     std::string start_error;

@@ -132,7 +132,8 @@ void PodRun::unclear(size_t index, std::string_view why, bool told) {
   Live& live = live_[index];
   const MonoNanos now = clock_.mono();
   live.unknown_since = told ? std::min(live.unknown_since, now) : kNever;
-  if (told && now - live.unknown_since > kUnknownPatience) return lose("the runtime does not know its state");
+  if (told && !live.stop.waiting() && now - live.unknown_since > kUnknownPatience)
+    return lose("the runtime does not know its state");
   live.may_run = ending();
   live.check = !live.may_run;
   if (std::exchange(live.stopped, false)) return not_stopped(index, why);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "pod_bench.h"
 
@@ -511,4 +512,27 @@ TEST_CASE("A grace is no longer than what a runtime can reckon with") {
   bench.runtime->stop(bench.task);
   REQUIRE(bench.until_gone());
   CHECK(bench.cri->stops.at(0).grace_seconds == std::numeric_limits<int32_t>::max());
+}
+
+TEST_CASE("The time that a stop takes is no part of the patience with a container's state") {
+  PodSpec pod = PodBench::one();
+  pod.timeout_seconds = 5;
+  pod.grace_seconds = 60;
+  PodBench bench(std::move(pod));
+  bench.cri->on_start = [&](CriWorld::Container& one) { one.status.started_at_ns = bench.clock.wall() * kMicrosecond; };
+  bench.cri->on_stop = [&](CriWorld::Container& one) {
+    bench.clock.now += 33 * kSecond;
+    CriWorld::end(one, 143);
+  };
+  bench.start();
+  REQUIRE(bench.until([&] { return runs(bench); }));
+  int failed = 0;  // once before the stop, and once after it
+  fail_each(bench, Method::kContainerStatus,
+            [&] { return failed < 2 && failed == count(bench, "StopContainer") && ++failed > 0; });
+  REQUIRE(bench.until_gone());
+  CHECK(failed == 2);
+  REQUIRE(bench.store.exit);
+  CHECK(bench.store.exit->cause == EndCause::kTimeout);
+  CHECK(bench.store.exit->pod->containers[0].exit_code == 143);
+  CHECK(bench.world.empty());
 }
