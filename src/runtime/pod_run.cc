@@ -10,6 +10,7 @@ namespace {
 constexpr MonoNanos kLastRenewalDelay = 10 * kSecond;
 constexpr int kMostDoublings = 5;
 constexpr int kWaitShift = 8;
+constexpr int kUnseenCode = 137;  ///< where there must be a number
 
 MonoNanos from_micros(WallMicros micros) {
   constexpr WallMicros kMost = kNever / kMicrosecond / 2;
@@ -297,7 +298,14 @@ void PodRun::end(EndCause cause) {
   if (end.finished_at == 0) end.finished_at = clock_.wall();
   end.execed_at = end.started_at;
   int32_t code = 0;  // of the first that failed, if any
-  for (const ContainerRecord& one : record().containers) code = code != 0 ? code : one.exit_code;
+  for (ContainerRecord& one : rec().containers) {
+    if (lost_ && one.begun && !one.ended()) {
+      one.stage = ContainerStage::kTerminated;
+      one.exit_code = kUnseenCode;
+      one.message = "its end was not seen, the true code is not known";
+    }
+    code = code != 0 ? code : one.exit_code;
+  }
   end.wait_status = code << kWaitShift;
   end.pod = record();
   end_ = std::move(end);
@@ -363,6 +371,8 @@ void PodRun::on_clean(PodCleaner&) {
     for (ContainerRecord& one : rec().containers) one.id.clear();
     return advance();
   }
+  // How it ended is not known, why it did is.
+  if (lost_ && !recorded_ && record().step == PodStep::kStop) return end(EndCause::kTimeout);
   if (!recorded_ && !lost_) return due(Due::kClear);
   if (recorded_) {
     rec().step = PodStep::kRemoved;

@@ -16,9 +16,10 @@
 // that an earlier agent began is taken up (adopt) by the same code that gets over a lost connection.
 //
 // Two rules keep a container from running twice: one with `begun` in run.json is never made again, and one is started
-// only when the runtime says that it is CREATED. Should it be gone, the run is lost (Runtime, on_supervisor_end). One
-// exception: a runtime gives up a StartContainer whose caller has gone, be it killed. Where its words prove that
-// nothing was run yet, all is removed and made anew; where they do not, the run is lost.
+// only when the runtime says that it is CREATED. Should it be gone, the run is lost (Runtime, on_supervisor_end), or
+// has timed out where that was written down. One exception: a runtime gives up a StartContainer whose caller has gone,
+// be it killed. Where its words prove that nothing was run yet, all is removed and made anew; where they do not, the
+// run is lost.
 #pragma once
 
 #include <cstdint>

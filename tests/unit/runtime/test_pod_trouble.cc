@@ -536,3 +536,35 @@ TEST_CASE("The time that a stop takes is no part of the patience with a containe
   CHECK(bench.store.exit->pod->containers[0].exit_code == 143);
   CHECK(bench.world.empty());
 }
+
+TEST_CASE("A task that has timed out is told as that, even where nobody knows how it ended") {
+  PodSpec pod = PodBench::one();
+  pod.timeout_seconds = 5;
+  PodBench bench(std::move(pod));
+  bench.cri->on_start = [&](CriWorld::Container& one) { one.status.started_at_ns = bench.clock.wall() * kMicrosecond; };
+  bench.start();
+  REQUIRE(bench.until([&] { return runs(bench); }));
+  bool crashes = false;
+  SUBCASE("its container is gone after the stop") {
+    bench.cri->on_stop = [&](CriWorld::Container&) { bench.world.containers.clear(); };
+  }
+  SUBCASE("and the agent dies while the rest is removed") {
+    bench.cri->on_stop = [&](CriWorld::Container&) { bench.world.containers.clear(); };
+    crashes = true;
+  }
+  SUBCASE("its state can't be had") {
+    fail_each(bench, Method::kContainerStatus, [] { return true; });
+  }
+  if (crashes) {
+    REQUIRE(bench.until([&] { return count(bench, "StopPodSandbox") == 1; }));
+    bench.crash();
+  }
+  REQUIRE(bench.until_gone());
+  REQUIRE(bench.store.exit);
+  CHECK(bench.store.exit->cause == EndCause::kTimeout);
+  const ContainerRecord& only = bench.store.exit->pod->containers[0];
+  CHECK(only.ended());
+  CHECK(only.exit_code == 137);
+  CHECK(only.message.find("not known") != std::string::npos);
+  CHECK(bench.world.empty());
+}
