@@ -273,6 +273,7 @@ void PodRun::lose(std::string_view why) {
   log_.warning("container task is lost", {{"task", task_.name}, {"reason", why}});
   lost_ = true;
   removing_ = true;
+  host_.expect_late_ones();  // the runtime may know it again
   advance();
 }
 

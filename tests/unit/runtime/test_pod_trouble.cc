@@ -568,3 +568,21 @@ TEST_CASE("A task that has timed out is told as that, even where nobody knows ho
   CHECK(only.message.find("not known") != std::string::npos);
   CHECK(bench.world.empty());
 }
+
+TEST_CASE("What the runtime forgot, and then knows again, is removed") {
+  PodBench bench(PodBench::one());
+  bench.start();
+  REQUIRE(bench.until([&] { return runs(bench); }));
+  bench.runtime->on_runtime_up(bench.cri->version);
+  for (int i = 0; i < 20; ++i) bench.turn();
+  const auto sandboxes = std::exchange(bench.world.sandboxes, {});
+  const auto containers = std::exchange(bench.world.containers, {});
+  REQUIRE(bench.until_gone());
+  CHECK(!bench.store.exit);
+  bench.supervised = false;
+  bench.world.sandboxes = sandboxes;
+  bench.world.containers = containers;
+  bench.until([] { return false; });
+  CHECK(bench.world.empty());
+  CHECK(bench.releases == 1);
+}
