@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sys/fs.h"
+
 namespace te {
 
 namespace {
@@ -17,6 +19,13 @@ ContainerRuntime::ContainerRuntime(PodSettings settings, CriConnector& connector
     : settings_(std::move(settings)), connector_(connector), store_(store), clock_(clock), log_(log) {}
 
 ContainerRuntime::~ContainerRuntime() = default;
+
+void ContainerRuntime::open(RuntimeEvents& events) {
+  events_ = &events;
+  if (!sys::exists_at(settings_.root, kOwnerFile)) return;  // there was no container task ever
+  // Of calls of an earlier agent, whose tasks may have gone. What fails here is told by the next container task.
+  if (store_.owner(settings_.owner)) expect_late_ones();
+}
 
 cri::Client& ContainerRuntime::client() {
   if (client_ == nullptr) client_ = &connector_.connect(*this);
@@ -36,7 +45,7 @@ std::vector<uint64_t> ContainerRuntime::ids() const {
 
 Result<bool> ContainerRuntime::start(const Task& task, int32_t attempt) {
   const PodSpec& pod = task.spec.pod->pod;
-  if (settings_.owner.empty()) settings_.owner = TRY(store_.owner());
+  TRY(store_.owner(settings_.owner));
   TRY(make_pod_folders(pod, {settings_.root, settings_.data_dir, task.name, &settings_.volumes}));
   RunRecord run;
   run.attempt = attempt;
@@ -54,7 +63,7 @@ Result<bool> ContainerRuntime::start(const Task& task, int32_t attempt) {
 }
 
 Result<bool> ContainerRuntime::adopt(const Task& task) {
-  if (settings_.owner.empty()) settings_.owner = TRY(store_.owner());
+  TRY(store_.owner(settings_.owner));
   Result<std::optional<RunRecord>> run = store_.read_run(task);
   // Out of descriptors, say: no reason to give up what runs. It is tried again.
   if (!run.ok() && run.error().kind == ErrorKind::kSystem) return std::move(run).error();

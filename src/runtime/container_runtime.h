@@ -42,7 +42,7 @@ class ContainerRuntime final : public Runtime,
  public:
   ContainerRuntime(PodSettings settings, CriConnector& connector, RunStore& store, const Clock& clock, Log& log);
   ~ContainerRuntime() override;
-  void open(RuntimeEvents& events) { events_ = &events; }
+  void open(RuntimeEvents& events);
 
   Result<bool> start(const Task& task, int32_t attempt) override;
   Result<bool> adopt(const Task& task) override;

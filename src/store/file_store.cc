@@ -284,20 +284,21 @@ Result<void> FileStore::write_run(const Task& task, const RunRecord& run, bool d
   return sys::write_atomic(dir.get(), "run.tmp", "run.json", text, true);
 }
 
-Result<std::string> FileStore::owner() {
+Result<void> FileStore::owner(std::string& out) {
+  if (!out.empty()) return {};
   std::string digits(Uid().digits.size(), '0');
-  const Result<sys::ReadSize> read = sys::read_file_at(root_.get(), ".owner", reader_.buffer, kKiB, 0);
-  if (!read) {
-    if (!missing(read.error())) return read.error();
+  if (Result<sys::ReadSize> read = sys::read_file_at(root_.get(), kOwnerFile, reader_.buffer, kKiB, 0); read) {
+    digits = reader_.buffer.substr(0, read->size);
+    if (Uid::from(digits).empty()) return Error{ErrorKind::kCorrupt, 0, "the data directory's .owner"};
+    // Whoever made it may not have come to its last sync; with another one, what bears this one would be nobody's.
+    TRY(sys::sync(root_.get()));
+  } else {
+    if (!missing(read.error())) return std::move(read).error();
     TRY(sys::random_hex(digits.data(), digits.size()));
-    TRY(sys::write_atomic(root_.get(), ".owner.tmp", ".owner", digits, true));
-    return digits;
+    TRY(sys::write_atomic(root_.get(), ".owner.tmp", kOwnerFile, digits, true));
   }
-  digits = reader_.buffer.substr(0, read->size);
-  if (Uid::from(digits).empty()) return Error{ErrorKind::kCorrupt, 0, "the data directory's .owner"};
-  // Whoever made it may not have come to its last sync; with another one, what bears this one would be nobody's.
-  TRY(sys::sync(root_.get()));
-  return digits;
+  out = std::move(digits);
+  return {};
 }
 
 Result<void> FileStore::clear_run(const Task& task) {

@@ -37,7 +37,7 @@ class FileStore final : public Store, public RunStore {
   Result<void> promote(const Task& task) override;
   Result<void> record_lost(const Task& task, const ExitRecord& end) override;
   Result<void> clear_run(const Task& task) override;
-  Result<std::string> owner() override;
+  Result<void> owner(std::string& out) override;
   Result<void> write_run(const Task& task, const RunRecord& run, bool durable) override;
   Result<void> record_end(const Task& task, const ExitRecord& end) override;
   Result<std::optional<RunRecord>> read_run(const Task& task) override;

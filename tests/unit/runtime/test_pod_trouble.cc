@@ -586,3 +586,25 @@ TEST_CASE("What the runtime forgot, and then knows again, is removed") {
   CHECK(bench.world.empty());
   CHECK(bench.releases == 1);
 }
+
+TEST_CASE("An agent looks for what an earlier one asked for, whose task has gone") {
+  PodBench bench(PodBench::one());
+  bench.supervised = false;
+  SUBCASE("there were container tasks") {
+    bench.dir.write(std::string(kOwnerFile), "");
+    bench.boot();
+    pass(bench, 9 * kSecond);
+    cri::SandboxSummary late;
+    late.id = "late";
+    late.labels = labels_of(bench);
+    bench.world.sandboxes["late"] = late;
+    bench.until([] { return false; });
+    CHECK(bench.world.empty());
+    CHECK(bench.releases == 1);
+  }
+  SUBCASE("there was none ever") {
+    bench.boot();
+    CHECK(bench.runtime->next_deadline() == kNever);
+  }
+  CHECK(bench.runtime->next_deadline() == kNever);
+}
