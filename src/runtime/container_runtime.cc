@@ -105,9 +105,14 @@ void ContainerRuntime::on_run_gone(PodRun& run) {
   const auto at = runs_.find(id);
   graveyard_.push_back(std::move(at->second));
   runs_.erase(at);
+  note_end();
+  events_->on_supervisor_end(id, true);
+}
+
+void ContainerRuntime::note_end() {
+  poll_fresh_ = look_fresh_ = false;
   idle_since_ = clock_.mono();
   wake_at(idle_since_);
-  events_->on_supervisor_end(id, true);
 }
 
 void ContainerRuntime::expect_late_ones() {
@@ -161,6 +166,7 @@ void ContainerRuntime::list() {
   cri::ListContainersRequest request;
   request.labels = {{std::string(kOwnerLabel), settings_.owner}};
   polled_at_ = clock_.mono();
+  poll_fresh_ = true;
   poll_call_ = client().list_containers(request, *this);
 }
 
@@ -176,6 +182,10 @@ void ContainerRuntime::on_reply(cri::CallId, cri::Outcome<cri::ListContainersRes
   for (const uint64_t id : ids()) {
     const auto at = runs_.find(id);
     if (at != runs_.end()) at->second->observe(seen, polled_at_);
+  }
+  if (!poll_fresh_) {  // what it has may just have been removed with its run
+    if (runs_.empty()) list();
+    return;
   }
   const Uids known = known_uids();
   for (const auto& [id, one] : seen) remove_orphan(cri::find_label(one->labels, kUidLabel), known);
@@ -219,6 +229,7 @@ void ContainerRuntime::look_for_orphans() {
   list();  // a container may outlive its sandbox
   cri::ListPodSandboxRequest request;
   request.labels = {{std::string(kOwnerLabel), settings_.owner}};
+  look_fresh_ = true;
   orphan_call_ = client().list_pod_sandbox(request, *this);
 }
 
@@ -238,6 +249,7 @@ void ContainerRuntime::look_for_late_ones() {
 void ContainerRuntime::on_reply(cri::CallId, cri::Outcome<cri::ListPodSandboxResponse>& outcome) {
   orphan_call_.reset();
   if (outcome.failure) return;  // with the next connection
+  if (!look_fresh_) return look_for_orphans();
   orphans_due_ = false;
   const Uids known = known_uids();
   for (const cri::SandboxSummary& one : outcome.response.items) {
@@ -267,8 +279,7 @@ void ContainerRuntime::on_clean(PodCleaner& cleaner) {
     orphans_.erase(at);
     break;
   }
-  idle_since_ = clock_.mono();
-  wake_at(idle_since_);
+  note_end();
 }
 
 void ContainerRuntime::on_clean_trouble(PodCleaner&, std::string_view why) {

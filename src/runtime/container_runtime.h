@@ -84,6 +84,7 @@ class ContainerRuntime final : public Runtime,
 
   PodRun* find(const Task& task);
   std::vector<uint64_t> ids() const;
+  void note_end();
   void poll();
   void list();
   void look_for_orphans();
@@ -111,6 +112,8 @@ class ContainerRuntime final : public Runtime,
   MonoNanos late_until_ = 0;  ///< what was asked for may still appear; 0: nothing
   MonoNanos next_late_ = 0;
   MonoNanos polled_at_ = 0;
+  bool poll_fresh_ = false;  ///< asked after the last end: what it has and no run has is an orphan
+  bool look_fresh_ = false;  ///< the same of orphan_call_
   MonoNanos not_before_ = 0;
   MonoNanos idle_since_ = 0;
   MonoNanos next_ = kNever;

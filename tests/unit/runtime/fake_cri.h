@@ -81,6 +81,20 @@ class FakeCri final : public cri::Client {
     one.run(one.wanted);
     return true;
   }
+  /// What is answered next.
+  std::optional<Method> next() const {
+    return pending_.empty() ? std::nullopt : std::optional<Method>(pending_.front().method);
+  }
+  /// The oldest call is answered when the result is called, with what there was by now.
+  std::function<void()> answer_later() {
+    Pending one = std::move(pending_.front());
+    pending_.pop_front();
+    return [this, one, then = world_]() mutable {
+      std::swap(world_, then);
+      one.run(one.wanted);
+      std::swap(world_, then);
+    };
+  }
 
   const cri::VersionResponse* runtime() const override { return connected ? &version : nullptr; }
   std::string_view trouble() const override { return {}; }
@@ -224,6 +238,7 @@ class FakeCri final : public cri::Client {
  private:
   struct Pending {
     cri::CallId id;
+    Method method;
     bool wanted;
     std::function<void(bool wanted)> run;
   };
@@ -249,7 +264,7 @@ class FakeCri final : public cri::Client {
   template <class Response, class Effect>
   cri::Call add(Method method, cri::Handler<Response>& handler, Effect effect) {
     const cri::CallId id = next_call_++;
-    Pending pending{id, true, {}};
+    Pending pending{id, method, true, {}};
     pending.run = [this, id, method, &handler, effect](bool wanted) {
       if (!wanted && cri::method_effect(method) == cri::Effect::kReads) return;  // cancelled
       journal.emplace_back(cri::method_name(method));

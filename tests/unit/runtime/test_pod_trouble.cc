@@ -608,3 +608,32 @@ TEST_CASE("An agent looks for what an earlier one asked for, whose task has gone
   }
   CHECK(bench.runtime->next_deadline() == kNever);
 }
+
+TEST_CASE("An answer from before the end of a run makes no orphan of what the next run has made") {
+  PodBench bench(PodBench::one());
+  bench.supervised = false;
+  Method method = Method::kListContainers;
+  SUBCASE("containers") {}
+  SUBCASE("sandboxes") { method = Method::kListPodSandbox; }
+  bench.start();
+  REQUIRE(bench.until([&] { return runs(bench); }));
+  bench.runtime->on_runtime_up(bench.cri->version);
+  REQUIRE(bench.until([&] { return bench.cri->next() == method; }));
+  const std::function<void()> answer = bench.cri->answer_later();
+  bench.runtime->stop(bench.task);
+  REQUIRE(bench.until_gone());
+  CHECK(bench.world.empty());
+  answer();
+  REQUIRE(bench.cri->next() == Method::kListContainers);
+  const std::function<void()> of_a_cleaner = bench.cri->answer_later();
+  bench.gone = false;
+  bench.store.exit.reset();
+  bench.world.starts.clear();
+  bench.start();
+  REQUIRE(bench.until([&] { return bench.world.starts["main"] == 1; }));
+  of_a_cleaner();
+  pass(bench, 20 * kSecond);
+  CHECK(runs(bench));
+  CHECK(bench.world.sandboxes.size() == 1);
+  CHECK(count(bench, "RemovePodSandbox") == 1);
+}
