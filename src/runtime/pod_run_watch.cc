@@ -13,6 +13,7 @@ constexpr int64_t kPollShare = 8;  ///< an end is seen after an eighth of the ti
 constexpr MonoNanos kLastStats = 10 * kSecond;
 constexpr int kStartErrorCode = 128;  ///< as runtimes have it
 constexpr int kUnknownCode = 255;
+constexpr int kLowByte = 0xff;
 constexpr MonoNanos kUnknownPatience = 30 * kSecond;
 constexpr int kMostRestarts = 5;
 
@@ -162,7 +163,8 @@ void PodRun::set_ended(size_t index, const cri::ContainerStatus& status) {
   ContainerRecord& one = rec().containers[index];
   Live& live = live_[index];
   one.stage = ContainerStage::kTerminated;
-  one.exit_code = status.exit_code;
+  // Only its low byte is told of a task: it must not make a success of what was none.
+  one.exit_code = status.exit_code != 0 && (status.exit_code & kLowByte) == 0 ? kUnknownCode : status.exit_code;
   one.reason = status.reason;
   one.message = cut_text(status.message);
   one.started_at = status.started_at_ns / kMicrosecond;

@@ -637,3 +637,16 @@ TEST_CASE("An answer from before the end of a run makes no orphan of what the ne
   CHECK(bench.world.sandboxes.size() == 1);
   CHECK(count(bench, "RemovePodSandbox") == 1);
 }
+
+TEST_CASE("An exit code that would be a success by its low byte alone is none") {
+  for (const int code : {256, -256, 65536, INT32_MIN}) {
+    CAPTURE(code);
+    PodBench bench(PodBench::one());
+    bench.cri->on_start = [&](CriWorld::Container& one) { bench.world.end(one.summary.name, code); };
+    bench.start();
+    REQUIRE(bench.until_gone());
+    REQUIRE(bench.store.exit);
+    CHECK(bench.store.exit->wait_status == 255 << 8);
+    CHECK(bench.store.exit->pod->containers[0].exit_code == 255);
+  }
+}
