@@ -282,8 +282,11 @@ void PodRun::renew(std::string_view why) {
   log_.warning("sandbox is made again", {{"task", task_.name}, {"reason", cut_text(why)}});
   renewing_ = true;
   removing_ = true;
-  const MonoNanos delay = std::min(kReservedDelay << std::min(renewals_++, kMostDoublings), kLastRenewalDelay);
-  back_off(delay, why);
+  back_off_longer(why);
+}
+
+void PodRun::back_off_longer(std::string_view why) {
+  back_off(std::min(kReservedDelay << std::min(renewals_++, kMostDoublings), kLastRenewalDelay), why);
 }
 
 void PodRun::end(EndCause cause) {

@@ -129,6 +129,7 @@ class PodRun final : private ImageGetterOwner,
   void lose(std::string_view why);
   void due(Due what);
   void back_off(MonoNanos delay, std::string_view why);
+  void back_off_longer(std::string_view why);
   std::string_view reason_to_wait(size_t index) const;
   void wait_reason(size_t index, std::string_view reason, std::string message);
   void start_again(size_t index);

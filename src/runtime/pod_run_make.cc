@@ -145,7 +145,7 @@ void PodRun::not_made(const cri::Failure& failure) {
     case cri::Verdict::kImageMissing:
       live_[at_].image.reset();
       live_[at_].image_missing = true;
-      back_off(kReservedDelay, why);
+      back_off_longer(why);  // it may be there for ImageStatus
       break;
     case cri::Verdict::kNewAttempt:
       if (any_begun()) {

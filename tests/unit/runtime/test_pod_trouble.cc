@@ -650,3 +650,18 @@ TEST_CASE("An exit code that would be a success by its low byte alone is none") 
     CHECK(bench.store.exit->pod->containers[0].exit_code == 255);
   }
 }
+
+TEST_CASE("An image that is there for one call and missing for the other is pulled with patience") {
+  PodBench bench(PodBench::one());
+  bool missing = true;
+  bench.cri->chance = [&](Method method) -> std::optional<Fault> {
+    if (method != Method::kCreateContainer || !missing) return std::nullopt;
+    return Fault{Verdict::kImageMissing, false, "image \"box\" not found"};
+  };
+  bench.start();
+  pass(bench, 60 * kSecond);
+  CHECK(bench.cri->pulls.size() > 3);
+  CHECK(bench.cri->pulls.size() < 15);
+  missing = false;
+  CHECK(bench.until([&] { return runs(bench); }));
+}
