@@ -247,8 +247,16 @@ void PodRun::on_reply(cri::CallId call, cri::Outcome<cri::StopContainerResponse>
     if (live.unknown_since < now) live.unknown_since = std::min(now, live.unknown_since + now - live.stop_asked);
     // Cut off, its KILL would never come: it is made again, with what advance() finds.
     const bool again = outcome.failure && outcome.failure->verdict != cri::Verdict::kGone;
-    live_[i].stopped = !again;
-    if (again) not_stopped(i, outcome.failure->text());
+    live.stopped = !again;
+    if (!again) continue;
+    // That the runtime is away says nothing about the container.
+    const bool away = outcome.failure->status.code == GrpcCode::kUnavailable;
+    const std::string why = outcome.failure->text();
+    if (away) {
+      back_off(settings_.tick, why);
+    } else {
+      not_stopped(i, why);
+    }
   }
   advance();
 }

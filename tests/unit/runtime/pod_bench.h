@@ -61,6 +61,13 @@ class MemoryRunStore final : public RunStore {
   }
 };
 
+class KeptLog final : public LogSink {
+ public:
+  std::string text;
+
+  void write(LogLevel, std::string_view line) override { text.append(line).append("\n"); }
+};
+
 class PodBench final : private RuntimeEvents, private CriConnector {
  public:
   explicit PodBench(PodSpec pod) {
@@ -139,6 +146,7 @@ class PodBench final : private RuntimeEvents, private CriConnector {
 
   test::TempDir dir;
   FakeClock clock;
+  KeptLog log;
   CriWorld world;
   MemoryRunStore store;
   std::vector<NamedVolume> volumes;
@@ -177,8 +185,7 @@ class PodBench final : private RuntimeEvents, private CriConnector {
   }
   void release() override { ++releases; }
 
-  NullSink sink_;
-  Log log_{sink_, clock};
+  Log log_{log, clock};
   std::deque<uint64_t> steps_;
   std::vector<std::unique_ptr<FakeCri>> graveyard_;
 };

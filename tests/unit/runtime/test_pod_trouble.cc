@@ -665,3 +665,17 @@ TEST_CASE("An image that is there for one call and missing for the other is pull
   missing = false;
   CHECK(bench.until([&] { return runs(bench); }));
 }
+
+TEST_CASE("A stop that finds no runtime is not told as a container that does not end") {
+  PodBench bench(PodBench::one());
+  bench.start();
+  REQUIRE(bench.until([&] { return runs(bench); }));
+  bool told = false;
+  SUBCASE("it is away") {}
+  SUBCASE("it is there, and fails") { told = true; }
+  bench.cri->faults[Method::kStopContainer].push_back({Verdict::kRetry, false, "no", told});
+  bench.runtime->stop(bench.task);
+  REQUIRE(bench.until_gone());
+  CHECK(bench.cri->stops.size() == 2);
+  CHECK((bench.log.text.find("does not end") != std::string::npos) == told);
+}
