@@ -73,7 +73,7 @@ const char* HttpChunks::framing_byte(char byte) {
       state_ = State::kExtension;
       return nullptr;
     case State::kExtension:
-      if (byte == '\r') return size_line_end(byte);
+      if (byte == '\r') return size_line_end();
       return is_http_value_byte(byte) ? nullptr : "control byte in a chunk extension";
     case State::kSizeLf:
       if (byte != '\n') return "bare CR behind a chunk size";
@@ -121,7 +121,7 @@ const char* HttpChunks::framing_byte(char byte) {
 }
 
 const char* HttpChunks::size_end(char byte) {
-  if (byte == '\r') return size_line_end(byte);
+  if (byte == '\r') return size_line_end();
   if (byte == ';') {
     state_ = State::kExtension;
   } else if (byte == ' ' || byte == '\t') {
@@ -132,7 +132,7 @@ const char* HttpChunks::size_end(char byte) {
   return chunk_left_ > max_body_ - body_size_ ? kTooLarge : nullptr;
 }
 
-const char* HttpChunks::size_line_end(char) {
+const char* HttpChunks::size_line_end() {
   if (chunk_left_ > max_body_ - body_size_) return kTooLarge;
   state_ = State::kSizeLf;
   return nullptr;

@@ -42,7 +42,7 @@ class HttpChunks {
 
   const char* framing_byte(char byte);
   const char* size_end(char byte);
-  const char* size_line_end(char byte);
+  const char* size_line_end();
 
   size_t max_body_;
   size_t body_size_ = 0;
