@@ -1,5 +1,7 @@
 #include "api/task_list.h"
 
+#include <utility>
+
 #include "base/size.h"
 #include "codec/task_json.h"
 #include "wire/json_writer.h"
@@ -7,8 +9,6 @@
 namespace te {
 
 namespace {
-
-constexpr size_t kWrittenAtOnce = 256;  ///< tasks
 
 class ListBody final : public BodySource {
  public:
@@ -20,6 +20,7 @@ class ListBody final : public BodySource {
   bool next(std::string& out) override {
     constexpr size_t kPiece = 128 * kKiB;
     const size_t begin = out.size();
+    out += std::exchange(first_, {});
     if (at_ == 0) out += '[';
     while (at_ < ids_.size() && out.size() - begin < kPiece) {
       const Task* task = manager_.find_id(ids_[at_++]);
@@ -34,9 +35,13 @@ class ListBody final : public BodySource {
   }
   bool done() const override { return at_ == ids_.size(); }
 
+  /// A piece that next() has given, and is to give again.
+  void take_back(std::string& piece) { first_.swap(piece); }
+
  private:
   const Manager& manager_;
   std::vector<uint64_t> ids_;
+  std::string first_;
   size_t at_ = 0;
   bool written_ = false;
 };
@@ -44,16 +49,12 @@ class ListBody final : public BodySource {
 }  // namespace
 
 void answer_with_list(const Manager& manager, HttpResponse& response) {
-  const std::vector<const Task*> tasks = manager.list();
-  if (tasks.size() > kWrittenAtOnce) {
-    response.stream = std::make_unique<ListBody>(manager, tasks);
-    response.live = true;
-    return;
-  }
-  JsonWriter json(response.body);
-  json.begin_array();
-  for (const Task* task : tasks) write_task(json, *task);
-  json.end_array();
+  auto list = std::make_unique<ListBody>(manager, manager.list());
+  list->next(response.body);
+  if (list->done()) return;
+  list->take_back(response.body);
+  response.stream = std::move(list);
+  response.live = true;
 }
 
 }  // namespace te

@@ -64,6 +64,19 @@ struct Api {
     if (!body.empty()) text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
     client.send(text + "\r\n" + std::string(body));
   }
+  /// A task whose JSON has about that size.
+  void create_big(const std::string& name, size_t size) {
+    const std::string body =
+        R"({"name":")" + name + R"(","process":{"command":["x"],"args":[")" + std::string(size, 'x') + "\"]}}";
+    Client client(served);
+    std::string request = "POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size());
+    request += "\r\n\r\n" + body;
+    for (size_t sent = 0; sent < request.size();) {
+      sent += static_cast<size_t>(client.send_some(std::string_view(request).substr(sent)));
+      REQUIRE(served.reactor.turn(false));
+    }
+    REQUIRE(client.answer().starts_with("HTTP/1.1 201 "));
+  }
   /// What a supervisor does.
   void end(std::string_view name, int code) {
     fake::Dir& dir = store.live.at(std::string(name));

@@ -57,6 +57,33 @@ TEST_CASE_FIXTURE(Tidy, "api: a set, what it leaves alone, and what it replaces"
   CHECK(has(api.ask("GET /tasks/t"), "[\"y\"]"));  // a bad set has changed nothing
 }
 
+TEST_CASE_FIXTURE(Tidy, "api: a list of few but big tasks is never held whole") {
+  Api api;
+  constexpr size_t kSize = 100'000;
+  constexpr int kTasks = 10;
+  for (int i = 0; i < kTasks; ++i) api.create_big("t" + std::to_string(i), kSize);
+  Client client(api.served);
+  Api::send(client, "GET /tasks");
+  REQUIRE(api.served.until([&] { return client.take(), client.received().ends_with("\r\n0\r\n\r\n"); }));
+  const std::string& answer = client.received();
+  size_t at = answer.find("\r\n\r\n") + 4;
+  std::string body;
+  for (size_t size = 1; size > 0;) {
+    size = std::strtoul(answer.c_str() + at, nullptr, 16);
+    CHECK(size < 3 * kSize);
+    at = answer.find("\r\n", at) + 2;
+    body += answer.substr(at, size);
+    at += size + 2;
+  }
+  std::string names;
+  for (size_t name = body.find("\"name\":"); name != std::string::npos; name = body.find("\"name\":", name + 1)) {
+    names += body.substr(name + 8, 2);
+  }
+  CHECK(names == "t0t1t2t3t4t5t6t7t8t9");
+  CHECK(body.starts_with("[{"));
+  CHECK(body.ends_with("}]"));
+}
+
 TEST_CASE_FIXTURE(Tidy, "api: a long poll ends with the task, the deletion or its time") {
   Api api;
   REQUIRE(api.ask("POST /tasks", kTask).starts_with("201 "));
