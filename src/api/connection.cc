@@ -269,6 +269,12 @@ void Connection::answer(HttpResponse& response) {
 }
 
 void Connection::wake() {
+  wake_noted_ = false;
+  if (waiting_ == Waiting::kLongPoll) {
+    HttpResponse& response = server_.scratch();
+    if (server_.handler_.on_poll_woken(server_.ticket_of(slot_), response)) answer(response);
+    return;
+  }
   if (unsent() == 0) progress_at_ = server_.reactor_.now();
   work();
   settle();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "api/http_server.h"
 #include "reactor/reactor.h"
@@ -26,8 +27,10 @@ class Connection final : private IoHandler, private TimerHandler {
   Result<void> start();
   /// The answer that was to come later.
   void answer(HttpResponse& response);
-  /// The stream that is the answer may be ready.
+  /// The stream that is the answer may be ready, or the long poll.
   void wake();
+  /// That wake() is to come. False: it was to come already.
+  bool note_wake() { return !std::exchange(wake_noted_, true); }
   /// Between requests, with nothing to send.
   bool idle() const;
   MonoNanos idle_since() const { return idle_since_; }
@@ -75,6 +78,7 @@ class Connection final : private IoHandler, private TimerHandler {
   std::unique_ptr<BodySource> stream_;
   uint32_t events_ = 0;
   bool may_read_ = true;
+  bool wake_noted_ = false;
   bool rest_ = false;  ///< of what has come in there may be more to answer, in the next turn
   Waiting waiting_ = Waiting::kNothing;
   Route route_ = Route::kNone;  ///< of the request that is being answered

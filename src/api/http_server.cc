@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kAcceptBatch = 64;
 constexpr MonoNanos kAcceptPause = 100 * kMillisecond;
+constexpr MonoNanos kWakeTime = 2 * kMillisecond;  ///< of a turn
 
 }  // namespace
 
@@ -137,6 +138,27 @@ void HttpServer::answer(uint64_t ticket, HttpResponse& response) {
 
 void HttpServer::wake(uint64_t ticket) {
   if (Connection* connection = find(ticket)) connection->wake();
+}
+
+void HttpServer::wake_soon(uint64_t ticket) {
+  Connection* connection = find(ticket);
+  if (connection != nullptr && connection->note_wake()) to_wake_.push_back(ticket);
+}
+
+void HttpServer::wake_some() {
+  while (!to_wake_.empty() && waking_ < kWakeTime) {
+    const MonoNanos begin = sys::mono_now();
+    const uint64_t ticket = to_wake_.front();
+    to_wake_.pop_front();
+    wake(ticket);
+    waking_ += sys::mono_now() - begin;
+  }
+}
+
+bool HttpServer::end_waking() {
+  wake_some();
+  waking_ = 0;
+  return !to_wake_.empty();
 }
 
 void HttpServer::begin_shutdown() {

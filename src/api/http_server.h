@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,12 @@ class HttpHandler {
     (void)head;
     (void)response;
     return true;
+  }
+  /// A long poll was woken. False: it goes on; else the response is filled.
+  virtual bool on_poll_woken(uint64_t ticket, HttpResponse& response) {
+    (void)ticket;
+    (void)response;
+    return false;
   }
   /// The deadline of a long poll has passed: fill the response.
   virtual void on_poll_deadline(uint64_t ticket, HttpResponse& response) = 0;
@@ -60,6 +67,13 @@ class HttpServer final : private TimerHandler {
   void answer(uint64_t ticket, HttpResponse& response);
   /// The live stream that answers this request has something to give. Nothing happens when its client has gone.
   void wake(uint64_t ticket);
+  /// The same, and for long polls, when its turn comes: however many wait for the same thing, no turn of the loop is
+  /// long.
+  void wake_soon(uint64_t ticket);
+  /// Wakes those, as long as this turn has time for it.
+  void wake_some();
+  /// Once a turn. True: there are more of them.
+  bool end_waking();
 
   /// Frees the connections that ended in this turn; to be called once a turn, from no handler of a connection.
   void end_turn();
@@ -102,7 +116,9 @@ class HttpServer final : private TimerHandler {
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_;
   std::vector<uint32_t> ended_;
-  Timer retry_;  ///< accepting goes on after the process ran out of descriptors
+  std::deque<uint64_t> to_wake_;
+  MonoNanos waking_ = 0;  ///< the time that it took in this turn
+  Timer retry_;           ///< accepting goes on after the process ran out of descriptors
   size_t open_ = 0;
   RequestCounts counts_;   ///< of answers
   uint64_t requests_ = 0;  ///< that were read

@@ -192,29 +192,23 @@ void LogFollowers::remove(Body& body) {
   if (at != end) by_task_.erase(at);
 }
 
-void LogFollowers::wake(const std::vector<uint64_t>& tickets) {
-  for (const uint64_t ticket : tickets) server_.wake(ticket);
-  keep_ticking();
+void LogFollowers::look_at(Body& body) {
+  if (const Task* task = manager_.find_id(body.task())) (void)body.refresh(*task, false).ok();
+  if (body.ready()) server_.wake_soon(body.ticket());
 }
 
-// Bodies end while they are woken, so that first all are looked at.
 void LogFollowers::look_at(const Task& task, bool gone) {
-  std::vector<uint64_t> tickets;
   const auto [begin, end] = by_task_.equal_range(task.sequence);
   for (auto at = begin; at != end; ++at) {
     (void)at->second->refresh(task, gone).ok();
-    if (at->second->ready()) tickets.push_back(at->second->ticket());
+    if (at->second->ready()) server_.wake_soon(at->second->ticket());
   }
-  if (!tickets.empty()) wake(tickets);
+  keep_ticking();
 }
 
 void LogFollowers::look_at_all() {
-  std::vector<uint64_t> tickets;
-  for (const auto& [id, body] : by_task_) {
-    if (const Task* task = manager_.find_id(id)) (void)body->refresh(*task, false).ok();
-    if (body->ready()) tickets.push_back(body->ticket());
-  }
-  wake(tickets);
+  for (const auto& [id, body] : by_task_) look_at(*body);
+  keep_ticking();
 }
 
 void LogFollowers::on_io(uint32_t) {
@@ -238,12 +232,8 @@ void LogFollowers::on_io(uint32_t) {
   if (paused_) timer_.set(std::min(timer_.armed() ? timer_.deadline() : kNever, reactor_.now() + kFollowPause));
   for (Body* body : visitor.bodies) body->noticed_ = false;
   if (visitor.all) return look_at_all();
-  std::vector<uint64_t> tickets;
-  for (Body* body : visitor.bodies) {
-    if (const Task* task = manager_.find_id(body->task())) (void)body->refresh(*task, false).ok();
-    if (body->ready()) tickets.push_back(body->ticket());
-  }
-  wake(tickets);
+  for (Body* body : visitor.bodies) look_at(*body);
+  keep_ticking();
 }
 
 void LogFollowers::keep_ticking() {

@@ -48,8 +48,8 @@ class LogFollowers final : private IoHandler, private TimerHandler {
   void on_io(uint32_t events) override;
   void on_timer() override;
   void look_at(const Task& task, bool gone);
+  void look_at(Body& body);
   void look_at_all();
-  void wake(const std::vector<uint64_t>& tickets);
   int watch_file(Body& body, const std::string& path);
   void unwatch_file(Body& body, int number);
   void keep_ticking();

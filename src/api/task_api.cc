@@ -218,11 +218,11 @@ Result<void> TaskApi::list(uint64_t ticket, const HttpRequest& request, HttpResp
     watches_->watch(ticket, revision, response);
     return {};
   }
-  const Task* unfinished = wait ? manager_->find_unfinished(nullptr) : nullptr;
+  const Task* unfinished = wait ? manager_->find_unfinished() : nullptr;
   if (unfinished != nullptr) {
     response.when = HttpResponse::When::kLongPoll;
     response.poll_deadline = deadline;
-    wait_for(*unfinished, {ticket, true});
+    polls_[ticket] = {unfinished->sequence, true};
     return {};
   }
   answer_list(response);
@@ -242,11 +242,6 @@ Result<void> TaskApi::read_timeout(const QueryParameter& parameter, MonoNanos& d
   return {};
 }
 
-void TaskApi::wait_for(const Task& task, Poll poll) {
-  polls_.emplace(task.sequence, poll);
-  polled_[poll.ticket] = task.sequence;
-}
-
 Result<void> TaskApi::get(uint64_t ticket, const HttpRequest& request, const Task& task, HttpResponse& response) {
   bool wait = false;
   MonoNanos deadline = kNever;
@@ -263,7 +258,7 @@ Result<void> TaskApi::get(uint64_t ticket, const HttpRequest& request, const Tas
   if (wait && task.phase != TaskPhase::kEnded) {
     response.when = HttpResponse::When::kLongPoll;
     response.poll_deadline = deadline;
-    wait_for(task, {ticket, false});
+    polls_[ticket] = {task.sequence, false};
     return {};
   }
   JsonWriter json(response.body);
@@ -350,61 +345,50 @@ void TaskApi::on_added(const Task& task) { watches_->add(EventType::kAdded, task
 
 void TaskApi::on_changed(const Task& task) {
   watches_->add(EventType::kModified, task);
+  if (task.phase == TaskPhase::kEnded) wake_polls(task);
   followers_->on_changed(task);
-  if (task.phase == TaskPhase::kEnded) answer_polls(task, false);
+  server_->wake_some();  // at once: an end is told before the task may be gone
 }
 
 void TaskApi::on_gone(const Task& task) {
   watches_->add(EventType::kDeleted, task);
   followers_->on_gone(task);
-  answer_polls(task, true);
+  wake_polls(task);
 }
 
-void TaskApi::answer_polls(const Task& task, bool gone) {
-  // An answer may lead to the next request on its connection, which may wait for the same task: take one at a time.
-  for (auto at = polls_.find(task.sequence); at != polls_.end(); at = polls_.find(task.sequence)) {
-    const Poll poll = at->second;
-    const uint64_t ticket = poll.ticket;
-    polls_.erase(at);
-    polled_.erase(ticket);
-    const Task* unfinished = poll.all ? manager_->find_unfinished(&task) : nullptr;
-    if (unfinished != nullptr) {
-      wait_for(*unfinished, poll);
-      continue;
-    }
-    HttpResponse& response = server_->scratch();
-    if (poll.all) {
-      answer_list(response);
-    } else if (gone) {
-      response.set_error(404, "the task \"" + task.name + "\" has been deleted");
-    } else {
-      JsonWriter json(response.body);
-      write_task(json, task);
-    }
-    server_->answer(ticket, response);
+void TaskApi::wake_polls(const Task& task) {
+  for (const auto& [ticket, poll] : polls_) {
+    if (poll.task == task.sequence) server_->wake_soon(ticket);
   }
 }
 
-void TaskApi::on_poll_abandoned(uint64_t ticket) {
-  const auto polled = polled_.find(ticket);
-  if (polled == polled_.end()) return;
-  const auto [begin, end] = polls_.equal_range(polled->second);
-  const auto at = std::ranges::find_if(begin, end, [&](const auto& poll) { return poll.second.ticket == ticket; });
-  if (at != end) polls_.erase(at);
-  polled_.erase(polled);
+bool TaskApi::end_turn() {
+  const bool more = watches_->end_turn();
+  return server_->end_waking() || more;
 }
 
+bool TaskApi::on_poll_woken(uint64_t ticket, HttpResponse& response) {
+  Poll& poll = polls_[ticket];
+  const Task* task = manager_->find_id(poll.task);
+  if (task != nullptr && task->phase != TaskPhase::kEnded) return false;  // an earlier poll of the client was meant
+  if (const Task* unfinished = poll.all ? manager_->find_unfinished() : nullptr) {
+    poll.task = unfinished->sequence;
+    return false;
+  }
+  on_poll_deadline(ticket, response);
+  return true;
+}
+
+void TaskApi::on_poll_abandoned(uint64_t ticket) { polls_.erase(ticket); }
+
 void TaskApi::on_poll_deadline(uint64_t ticket, HttpResponse& response) {
-  const auto polled = polled_.find(ticket);
-  if (polled == polled_.end()) return;
-  const uint64_t id = polled->second;
-  const auto [begin, end] = polls_.equal_range(id);
-  const bool all = std::ranges::any_of(
-      begin, end, [&](const auto& poll) { return poll.second.ticket == ticket && poll.second.all; });
-  on_poll_abandoned(ticket);
-  if (all) return answer_list(response);
+  const Poll poll = polls_[ticket];
+  polls_.erase(ticket);
+  if (poll.all) return answer_list(response);
+  const Task* task = manager_->find_id(poll.task);
+  if (task == nullptr) return response.set_error(404, "the task has been deleted");
   JsonWriter json(response.body);
-  if (const Task* task = manager_->find_id(id)) write_task(json, *task);
+  write_task(json, *task);
 }
 
 }  // namespace te

@@ -57,6 +57,7 @@ class TaskApi final : public HttpHandler, public Observer {
 
   void handle(uint64_t ticket, const HttpRequest& request, HttpResponse& response) override;
   bool admit(const HttpRequest& request, HttpResponse& response) override;
+  bool on_poll_woken(uint64_t ticket, HttpResponse& response) override;
   void on_poll_deadline(uint64_t ticket, HttpResponse& response) override;
   void on_poll_abandoned(uint64_t ticket) override;
 
@@ -66,12 +67,12 @@ class TaskApi final : public HttpHandler, public Observer {
   void on_gone(const Task& task) override;
 
   /// Once a turn, behind all changes: they are told to watchers. True: there is more to do at once.
-  bool end_turn() { return watches_->end_turn(); }
+  bool end_turn();
 
  private:
   /// A long poll that waits for one task to end, or for all.
   struct Poll {
-    uint64_t ticket;
+    uint64_t task;
     bool all;  ///< the task is one that has not ended; when it has, the next one is looked for
   };
 
@@ -85,9 +86,8 @@ class TaskApi final : public HttpHandler, public Observer {
   void ready(HttpResponse& response);
   void metrics(HttpResponse& response) const;
   Result<void> read_timeout(const QueryParameter& parameter, MonoNanos& deadline) const;
-  void wait_for(const Task& task, Poll poll);
   void answer_list(HttpResponse& response) const;
-  void answer_polls(const Task& task, bool gone);
+  void wake_polls(const Task& task);
   void keep_warnings(uint64_t ticket, std::vector<std::string> warnings);
 
   TaskApiOptions options_;
@@ -99,8 +99,7 @@ class TaskApi final : public HttpHandler, public Observer {
   std::unique_ptr<WatchHub> watches_;
   JsonParser parser_;
   std::unordered_map<uint64_t, std::vector<std::string>> warnings_;  ///< by ticket, of commands under way
-  std::unordered_multimap<uint64_t, Poll> polls_;                    ///< by task
-  std::unordered_map<uint64_t, uint64_t> polled_;                    ///< ticket to task
+  std::unordered_map<uint64_t, Poll> polls_;                         ///< by ticket
 };
 
 }  // namespace te

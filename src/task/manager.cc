@@ -48,10 +48,10 @@ const Task* Manager::next_after(uint64_t id) const {
   return at == by_id_.end() ? nullptr : at->second.get();
 }
 
-const Task* Manager::find_unfinished(const Task* except) const {
+const Task* Manager::find_unfinished() const {
   for (auto at = by_id_.rbegin(); at != by_id_.rend(); ++at) {
     const Task* task = at->second.get();
-    if (task->phase != TaskPhase::kEnded && task != except) return task;
+    if (task->phase != TaskPhase::kEnded) return task;
   }
   return nullptr;
 }

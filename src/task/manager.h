@@ -127,8 +127,8 @@ class Manager final : public RuntimeEvents {
   std::vector<const Task*> list() const;
   /// In order of creation: the task behind `id`, or null.
   const Task* next_after(uint64_t id) const;
-  /// Some task that has not ended, `except` left out, or null.
-  const Task* find_unfinished(const Task* except) const;
+  /// Some task that has not ended, or null.
+  const Task* find_unfinished() const;
   size_t size() const { return by_id_.size(); }
 
   /// One step of the before-sleep: at most one durable write and one start. True: there is more to do at once.

@@ -1,5 +1,7 @@
 // Followed logs of tasks whose files can't be had as they should.
+#include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "task_api_world.h"
 
@@ -103,6 +105,38 @@ TEST_CASE_FIXTURE(Tidy, "follow: of a bounded log that was cut comes what was no
   followed.append("more");
   CHECK(followed.api.served.until(
       [&] { return followed.client.take(), followed.client.received().ends_with("\r\nmore\r\n"); }));
+}
+
+TEST_CASE_FIXTURE(Tidy, "follow: a crowd that follows the same task is served over several turns") {
+  Followed followed;
+  followed.follow();
+  constexpr size_t kClients = 200;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<Client>(followed.api.served));
+    Api::send(*clients.back(), "GET /tasks/t/logs?stream=stdout&follow=true&tail=0");
+  }
+  REQUIRE(followed.api.served.until([&] {
+    return std::ranges::all_of(clients, [](const auto& one) { return one->take(), !one->received().empty(); });
+  }));
+  for (int i = 0; i < 20; ++i) {  // the pause behind the start is over
+    REQUIRE(followed.api.served.reactor.turn(false));
+    ::usleep(5'000);
+  }
+  followed.append(std::string(200'000, 'y'));
+  size_t most = 0;
+  size_t served = 0;
+  for (int turn = 0; turn < 10'000 && served < kClients; ++turn) {
+    const size_t before = std::exchange(served, 0);
+    for (const auto& one : clients) {
+      one->take();
+      if (one->received().find("yyy") != std::string::npos) ++served;
+    }
+    most = std::max(most, served - before);
+    REQUIRE(followed.api.served.reactor.turn(false));
+  }
+  CHECK(served == kClients);
+  CHECK(most < kClients);
 }
 
 TEST_CASE_FIXTURE(Tidy, "follow: when the agent stops, what was there is sent before the stream breaks off") {

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <utility>
+
 #include "task_api_world.h"
 
 using namespace te;
@@ -103,6 +106,70 @@ TEST_CASE_FIXTURE(Tidy, "api: a long poll ends with the task, the deletion or it
   CHECK(api.ask("GET /tasks/u?wait=terminated&timeout=0").starts_with("200 {\"name\":\"u\""));
   CHECK(api.ask("GET /tasks/u?wait=running").starts_with("400 "));
   CHECK(api.ask("GET /tasks/u?wait=terminated&timeout=soon").starts_with("400 "));
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: a crowd that waits for the same end is answered over several turns") {
+  Api api;
+  api.create_big("t", 400'000);
+  REQUIRE(api.served.until([&] { return api.runtime.starts.size() == 1; }));
+  constexpr size_t kClients = 120;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<Client>(api.served));
+    Api::send(*clients.back(), i % 2 == 0 ? "GET /tasks/t?wait=terminated" : "GET /tasks?wait=all-terminated");
+  }
+  REQUIRE(api.served.until([&] { return api.served.server.requests_served() == 1 + kClients; }));
+  api.end("t", 3);
+  size_t most = 0;
+  size_t answered = 0;
+  for (int turn = 0; turn < 10'000 && answered < kClients; ++turn) {
+    const size_t before = std::exchange(answered, 0);
+    for (const auto& client : clients) {
+      client->take();
+      if (has(client->received(), "\"exitCode\":3")) ++answered;
+    }
+    most = std::max(most, answered - before);
+    REQUIRE(api.served.reactor.turn(false));
+  }
+  CHECK(answered == kClients);
+  CHECK(most < kClients / 2);
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: who waits for all is told of the last end, and of nothing before") {
+  Api api;
+  for (const char* name : {"a", "b", "c"}) api.create_big(name, 1);
+  REQUIRE(api.served.until([&] { return api.runtime.starts.size() == 3; }));
+  Client all(api.served);
+  Api::send(all, "GET /tasks?wait=all-terminated");
+  REQUIRE(api.served.until([&] { return api.served.server.requests_served() == 4; }));
+  for (const char* name : {"c", "a"}) {
+    api.end(name, 0);
+    for (int i = 0; i < 10; ++i) REQUIRE(api.served.reactor.turn(false));
+    all.take();
+    CHECK(all.received().empty());
+  }
+  CHECK(api.ask("DELETE /tasks/c") == "204 ");  // it was waited for, and is no more
+  api.end("b", 0);
+  CHECK(has(all.answer(), "\"b\""));
+}
+
+TEST_CASE_FIXTURE(Tidy, "api: an end that was waited for does not end the client's next poll") {
+  Api api;
+  for (const char* name : {"a", "b"}) api.create_big(name, 1);
+  REQUIRE(api.served.until([&] { return api.runtime.starts.size() == 2; }));
+  Client client(api.served);
+  Api::send(client, "GET /tasks/a?wait=terminated");
+  Api::send(client, "GET /tasks/b?wait=terminated");
+  REQUIRE(api.served.until([&] { return api.served.server.requests_served() == 3; }));
+  api.end("a", 1);
+  CHECK(has(client.answer(), "\"exitCode\":1"));
+  REQUIRE(api.served.until([&] { return api.served.server.requests_served() == 4; }));
+  CHECK(api.ask("DELETE /tasks/a") == "204 ");
+  for (int i = 0; i < 10; ++i) REQUIRE(api.served.reactor.turn(false));
+  client.take();
+  CHECK(client.received().empty());
+  api.end("b", 2);
+  CHECK(has(client.answer(), "\"exitCode\":2"));
 }
 
 TEST_CASE_FIXTURE(Tidy, "api: a client that leaves its long poll does no harm") {
