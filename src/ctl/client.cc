@@ -1,10 +1,12 @@
 #include "ctl/client.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/size.h"
 #include "base/text.h"
 #include "ctl/output.h"
+#include "sys/clock.h"
 #include "sys/net.h"
 
 namespace te::ctl {
@@ -41,9 +43,9 @@ void append_escaped(std::string& out, std::string_view text) {
 }
 
 Result<Exchange> Exchange::open(const Server& server, std::string_view method, std::string_view target,
-                                std::string_view body) {
+                                std::string_view body, MonoNanos deadline) {
   Exchange out;
-  out.fd_ = TRY(sys::connect_to(server.address, kConnectPatience));
+  out.fd_ = TRY(sys::connect_to(server.address, std::min(kConnectPatience, deadline - sys::mono_now())));
   std::string& request = out.request_;
   request.append(method).append(" ").append(target).append(" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
   if (!server.token.empty()) request.append("Authorization: Bearer ").append(server.token).append("\r\n");
@@ -71,14 +73,14 @@ Result<void> Exchange::advance(std::string& body) {
   return response_.feed({piece.data(), static_cast<size_t>(size)}, body);
 }
 
-Result<Answer> ask(const Server& server, std::string_view method, std::string_view target, std::string_view body,
-                   int interrupts) {
-  Exchange exchange = TRY(Exchange::open(server, method, target, body));
+Result<Answer> answer_to(Exchange& exchange, int interrupts, MonoNanos deadline) {
   Answer answer;
   while (!exchange.response().done()) {
     std::array<sys::Awaited, 2> awaited = {{{exchange.fd(), exchange.wants_write()}, {interrupts, false}}};
-    TRY(sys::wait_ready(awaited, kNever));
-    if (awaited[1].ready) return Error{ErrorKind::kSystem, EINTR, "waiting for the agent"};
+    const bool in_time = TRY(sys::wait_ready(awaited, deadline));
+    if (!in_time || awaited[1].ready) {
+      return Error{ErrorKind::kSystem, in_time ? EINTR : ETIMEDOUT, "waiting for the agent"};
+    }
     TRY(exchange.advance(answer.body));
   }
   answer.status = exchange.response().status();
@@ -86,6 +88,12 @@ Result<Answer> ask(const Server& server, std::string_view method, std::string_vi
     if (iequals(name, "warning")) complain("Warning: " + value);
   }
   return answer;
+}
+
+Result<Answer> ask(const Server& server, std::string_view method, std::string_view target, std::string_view body,
+                   int interrupts, MonoNanos deadline) {
+  Exchange exchange = TRY(Exchange::open(server, method, target, body, deadline));
+  return answer_to(exchange, interrupts, deadline);
 }
 
 }  // namespace te::ctl

@@ -22,9 +22,9 @@ std::string address_of(std::string_view server);
 /// One request and its answer, driven by whoever waits on its descriptor.
 class Exchange {
  public:
-  /// Connects, and has the request to send.
+  /// Connects, until `deadline` at the latest, and has the request to send.
   static Result<Exchange> open(const Server& server, std::string_view method, std::string_view target,
-                               std::string_view body = {});
+                               std::string_view body = {}, MonoNanos deadline = kNever);
 
   int fd() const { return fd_.get(); }
   bool wants_write() const { return sent_ < request_.size(); }
@@ -52,9 +52,10 @@ constexpr MonoNanos kReplacePatience = 30 * kSecond;
 constexpr MonoNanos kRetryInterval = 100 * kMillisecond;
 
 /// The whole answer. Warnings of the agent go to standard error. EINTR: `interrupts` can be read (-1: nothing ends the
-/// wait).
+/// wait). ETIMEDOUT: `deadline` has passed.
+Result<Answer> answer_to(Exchange& exchange, int interrupts, MonoNanos deadline = kNever);
 Result<Answer> ask(const Server& server, std::string_view method, std::string_view target, std::string_view body = {},
-                   int interrupts = -1);
+                   int interrupts = -1, MonoNanos deadline = kNever);
 
 /// Appends `text` percent-encoded, as a part of a path or a value of a query.
 void append_escaped(std::string& out, std::string_view text);

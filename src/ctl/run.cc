@@ -225,13 +225,14 @@ int run_task(const Options& options) {
     (void)fail(signals.error());
     return kOwnFailure;
   }
-  const Result<Answer> created = ask(*server, "POST", "/tasks", task_json(options, name), signals->get());
+  Result<Exchange> exchange = Exchange::open(*server, "POST", "/tasks", task_json(options, name));
+  const Result<Answer> created =
+      exchange ? answer_to(*exchange, signals->get()) : Result<Answer>(std::move(exchange).error());
   if (!created || !created->ok()) {
     (void)(!created ? fail(created.error()) : fail(*created));
+    if (exchange && !created) complain("whether there is a task " + name + " now is not known");
     const int signal = sys::next_signal(signals->get());
-    if (signal == 0) return kOwnFailure;
-    complain("whether there is a task " + name + " now is not known");
-    return 128 + signal;
+    return signal == 0 ? kOwnFailure : 128 + signal;
   }
   if (created->status != 201) {  // what it said and how it ended would pass for this run's
     complain("the task " + name + " is there already");
