@@ -167,36 +167,40 @@ std::string wait_parameters(std::string_view condition, MonoNanos deadline) {
 }
 
 /// What is behind `path` when all of it has ended, or the time is over; appended to a list. An agent that is being
-/// replaced answers too early, or not at all for a while.
+/// replaced answers too early, or not at all for a while; one that is frozen, never.
 int await_end(const Options& options, const std::string& path, std::string_view condition, MonoNanos deadline,
               std::string& out) {
+  const MonoNanos answer_by = deadline == kNever ? kNever : deadline + kSecond;
   std::string found;
-  const auto keep = [&](const Answer& answer) {
-    found = answer.body;
-    return 0;
-  };
-  // A look first, so that a wrong name or address is told at once.
-  if (const int status = with_answer(options, "GET", path, {}, keep); status != 0) return status;
   MonoNanos unwell_since = kNever;
-  while (!all_ended(found) && sys::mono_now() < deadline) {
+  for (;;) {
+    // A look first, so that a wrong name is told at once, and by the very first one a wrong address.
+    const bool looks = found.empty();
+    const std::string target = looks ? path : path + wait_parameters(condition, deadline);
     const Result<Server> server = server_of(options);
     const Result<Answer> answer =
-        server ? ask(*server, "GET", path + wait_parameters(condition, deadline)) : Result<Answer>(server.error());
+        server ? ask(*server, "GET", target, {}, -1, answer_by) : Result<Answer>(server.error());
     const bool unwell = !answer || answer->status == 503 || answer->status == 507;
     const MonoNanos now = sys::mono_now();
     if (!unwell && !answer->ok()) return fail(*answer);
     unwell_since = unwell ? std::min(unwell_since, now) : kNever;
-    if (unwell && now - unwell_since > kReplacePatience) return answer ? fail(*answer) : fail(answer.error());
+    const bool too_late = !answer && answer.error().code == ETIMEDOUT && now >= deadline;
+    const bool first = looks && out.empty();
+    if (unwell && !too_late && (first || now - unwell_since > kReplacePatience)) {
+      return answer ? fail(*answer) : fail(answer.error());
+    }
     if (!unwell) found = answer->body;
-    if (unwell || !all_ended(found)) (void)sys::wait_ready({}, std::min(deadline, now + kRetryInterval)).ok();
+    if ((!unwell && all_ended(found)) || now >= deadline) break;
+    if (unwell || !looks) (void)sys::wait_ready({}, std::min(deadline, now + kRetryInterval)).ok();
   }
+  if (found.empty()) return kTimedOut;
   out.append(out.empty() ? "" : ",").append(found);
   return 0;
 }
 
 // With one task the exit status is the task's own, as wait(1) of a shell has it.
 int wait(const Options& options) {
-  const auto own = [](int status) { return status == kNotFound ? kNotFound : kOwnFailure; };
+  const auto own = [](int status) { return status == kNotFound || status == kTimedOut ? status : kOwnFailure; };
   std::string all;
   const bool whole_list = options.words.empty();
   if (whole_list != options.all) {

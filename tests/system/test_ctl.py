@@ -205,6 +205,23 @@ class Run(Ctl):
         self.check(self.ctl("wait", "-t", "1s", "b", "c"), 124, "")
         self.assertLess(time.monotonic() - began, 1.9 * SLOW)
 
+    def test_answer_of_the_creation_that_is_lost(self):
+        self.agent()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            def serve():
+                with server.accept()[0] as connection:
+                    connection.recv(65536)
+            thread = threading.Thread(target=serve)
+            thread.start()
+            result = self.ctl("run", "--", "true", TASKCTL_SERVER=f"127.0.0.1:{server.getsockname()[1]}")
+            thread.join()
+        self.assertEqual((result.returncode, result.stdout), (125, ""))
+        self.assertRegex(result.stderr, r"whether there is a task run-\w+ now is not known")
+        # Nobody was asked: there is nothing to be told.
+        result = self.ctl("run", "--", "true", TASKCTL_SERVER="127.0.0.1:1")
+        self.assertEqual(result.returncode, 125)
+        self.assertNotIn("whether", result.stderr)
+
     def test_signals_while_the_agent_does_not_answer(self):
         agent = self.agent()
         running = self.start("run", "--name=a", "--", "sh", "-c", "echo on; exec sleep 1000")
@@ -329,6 +346,46 @@ class Commands(Ctl):
         process = self.start("wait", "--all")
         agent.delete("long")
         self.assertEqual(process.wait(10 * SLOW), 1)
+
+    def test_wait_for_an_agent_that_is_frozen(self):
+        agent = self.agent()
+        agent.create(guide("long", "sleep", "1000"))
+        began = time.monotonic()
+        process = self.start("wait", "-t", "1s", "long")
+        time.sleep(0.3)
+        os.kill(agent.pid, signal.SIGSTOP)
+        try:
+            self.assertEqual(process.wait(5 * SLOW), 124, process.stderr.read())
+            self.assertGreater(time.monotonic() - began, 1)
+            self.assertLess(time.monotonic() - began, 3 * SLOW)
+            self.check(self.ctl("wait", "-t", "50ms", "long", "other"), 124, "")
+        finally:
+            os.kill(agent.pid, signal.SIGCONT)
+
+    def test_wait_for_two_over_a_replacement(self):
+        """Whoever has answered once is waited for."""
+        self.agent()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = server.getsockname()
+            process = subprocess.Popen([self.taskctl, "-s", f"127.0.0.1:{address[1]}", "wait", "a", "b"],
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            self.addCleanup(process.stdout.close)
+            self.addCleanup(process.kill)
+            connection = server.accept()[0]
+
+        def answer(connection, name, code):
+            with connection:
+                connection.recv(65536)
+                body = json.dumps({"name": name, "status": {"state": {"terminated": {
+                    "exitCode": code, "reason": "Failed" if code else "Succeeded"}}}})
+                connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+
+        answer(connection, "a", 0)
+        time.sleep(0.3)
+        with socket.create_server(address) as server:
+            server.settimeout(10 * SLOW)
+            answer(server.accept()[0], "b", 4)
+            self.assertEqual(process.wait(5 * SLOW), 1)
 
     def test_delete(self):
         agent = self.agent()
