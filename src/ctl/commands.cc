@@ -445,7 +445,10 @@ int run_taskctl(int argc, const char* const* argv) {
   if (name == "--version") name = "version";
   const Command* command = find_command(name);
   if (command == nullptr) {
-    complain("there is no command \"" + std::string(name) + "\" (see taskctl help)");
+    // A flag with its value would have been passed by.
+    const bool is_flag = is_server_flag(name) && name.find('=') == std::string_view::npos;
+    complain(is_flag ? std::string(name) + ": needs a value"
+                     : "there is no command \"" + std::string(name) + "\" (see taskctl help)");
     return kUsage;
   }
   for (size_t i = at + 1; i < words.size() && std::string_view(words[i]) != "--"; ++i) {
@@ -457,6 +460,12 @@ int run_taskctl(int argc, const char* const* argv) {
   if (!options) {
     complain(options.error().context);
     return kUsage;
+  }
+  if ((command->flags & kServerFlags) != 0) {
+    if (const Result<Server> server = server_of(*options); !server) {
+      complain(server.error().text());
+      return kUsage;
+    }
   }
   return command->run(*options);
 }

@@ -36,7 +36,9 @@ Result<void> set_number(std::string& out, std::string_view value) {
 
 Result<int64_t> number_from(std::string_view value, int64_t lowest) {
   const std::optional<int64_t> number = parse_int(value);
-  if (!number || *number < lowest || *number > kMost) return invalid("must be a number");
+  if (!number || *number < lowest || *number > kMost) {
+    return invalid("must be a number from " + std::to_string(lowest));
+  }
   return *number;
 }
 

@@ -472,7 +472,10 @@ class Commands(Ctl):
         for server in (f"unix:{path}", f"unix://{path}"):
             self.check(self.ctl("--server", server, "--token-file", token, "run", "--rm", "--", "echo", "hi"), 0, "hi\n")
             self.check(self.ctl("run", f"--server={server}", f"--token-file={token}", "--rm", "--", "echo", "hi"), 0, "hi\n")
-        self.assertEqual(self.ctl("list", "--token-file=/nowhere").returncode, 4)
+        for words in (("list",), ("run", "--", "true"), ("wait", "--all")):
+            result = self.ctl(*words[:1], "--token-file=/nowhere", *words[1:])
+            self.assertEqual((result.returncode, result.stdout), (2, ""))
+            self.assertIn("--token-file", result.stderr)
 
     def test_agent_that_is_not_there(self):
         self.agent()
@@ -499,6 +502,13 @@ class Commands(Ctl):
         self.assertEqual(self.ctl().returncode, 2)
         self.assertEqual(self.ctl("nothing").returncode, 2)
         self.assertEqual(self.ctl("list", "--nothing").returncode, 2)
+        for server in ("foo", "https://127.0.0.1:5758", "127.0.0.1:99999", "unix:", "name.example:80"):
+            with self.subTest(server=server):
+                result = self.ctl("-s", server, "list")
+                self.assertEqual(result.returncode, 2)
+                self.assertIn(f'--server (TASKCTL_SERVER): "{server}": ', result.stderr)
+        for flag in ("-s", "--server", "--token-file"):
+            self.check(self.ctl(flag), 2, "", f"taskctl: {flag}: needs a value\n")
         for words in (("help",), ("--help",), ("-h",)):
             self.assertIn("run -- COMMAND", self.ctl(*words).stdout)
         for words in (("help", "logs"), ("logs", "--help"), ("logs", "-h")):

@@ -73,7 +73,8 @@ TEST_CASE("what is wrong is said") {
   CHECK(complaint("logs", {}) == "wrong number of arguments: taskctl logs NAME");
   CHECK(complaint("logs", {"a", "b"}) == "wrong number of arguments: taskctl logs NAME");
   CHECK(complaint("list", {"--", "a"}) == "\"--\" is for run only");
-  CHECK(complaint("top", {"-n", "0"}) == "--count: \"0\" must be a number");
+  CHECK(complaint("top", {"-n", "0"}) == "--count: \"0\" must be a number from 1");
+  CHECK(complaint("run", {"--grace=x"}) == "--grace: \"x\" must be a number from 0");
 }
 
 TEST_CASE("help and completion tell every command and flag") {
