@@ -11,7 +11,9 @@ namespace {
 
 constexpr int kAcceptBatch = 64;
 constexpr MonoNanos kAcceptPause = 100 * kMillisecond;
-constexpr MonoNanos kWakeTime = 2 * kMillisecond;  ///< of a turn
+// From an age on a turn wakes no more; but for some, so that nobody waits for ever behind turns that are always long.
+constexpr MonoNanos kLongTurn = 2 * kMillisecond;
+constexpr uint32_t kLeastWoken = 4;
 
 }  // namespace
 
@@ -146,18 +148,17 @@ void HttpServer::wake_soon(uint64_t ticket) {
 }
 
 void HttpServer::wake_some() {
-  while (!to_wake_.empty() && waking_ < kWakeTime) {
-    const MonoNanos begin = sys::mono_now();
+  while (!to_wake_.empty() && (woken_ < kLeastWoken || sys::mono_now() - reactor_.now() < kLongTurn)) {
+    ++woken_;
     const uint64_t ticket = to_wake_.front();
     to_wake_.pop_front();
     wake(ticket);
-    waking_ += sys::mono_now() - begin;
   }
 }
 
 bool HttpServer::end_waking() {
   wake_some();
-  waking_ = 0;
+  woken_ = 0;
   return !to_wake_.empty();
 }
 

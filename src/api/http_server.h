@@ -117,8 +117,8 @@ class HttpServer final : private TimerHandler {
   std::vector<uint32_t> free_;
   std::vector<uint32_t> ended_;
   std::deque<uint64_t> to_wake_;
-  MonoNanos waking_ = 0;  ///< the time that it took in this turn
-  Timer retry_;           ///< accepting goes on after the process ran out of descriptors
+  uint32_t woken_ = 0;  ///< of those, in this turn
+  Timer retry_;         ///< accepting goes on after the process ran out of descriptors
   size_t open_ = 0;
   RequestCounts counts_;   ///< of answers
   uint64_t requests_ = 0;  ///< that were read
