@@ -66,6 +66,13 @@ std::string in(std::string_view name, std::string_view file) {
   return path;
 }
 
+/// What was moved out of `folder` stands there again where that can't be made durable, for whoever is told so.
+Result<void> sync_or_put_back(int folder, std::string_view name, int now_in, std::string_view now) {
+  Result<void> synced = sys::sync(folder);
+  if (!synced) (void)sys::rename_at(now_in, now, folder, name).ok();
+  return synced;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<FileStore>> FileStore::open(std::string_view data_dir, const Clock& clock, Log& log) {
@@ -225,7 +232,7 @@ Result<void> FileStore::mark_deleted(Task& task) {
   Result<void> renamed = sys::rename_at(dir->get(), "task.json", dir->get(), "deleted.json");
   // Missing: an earlier try got as far as the rename. Or somebody has removed it; then the next agent finds no task.
   if (!renamed && !missing(renamed.error())) return renamed;
-  TRY(sys::sync(dir->get()));
+  TRY(sync_or_put_back(dir->get(), "task.json", dir->get(), "deleted.json"));
   task.deleted_at = clock_.wall();
   return {};
 }
@@ -238,7 +245,7 @@ Result<void> FileStore::discard(const Task& task, Place place) {
   }
   // Missing: moved before and not synced, or taken away by somebody. Either way the name is free.
   if (!moved && !missing(moved.error())) return moved;
-  return sys::sync(parent_of(place).get());
+  return sync_or_put_back(parent_of(place).get(), task.name, trash_.get(), task.uid.view());
 }
 
 Result<void> FileStore::take_back(const Task& task, Place place) {

@@ -42,6 +42,19 @@ bool make_unchangeable(int dir) {
          ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
 }
 
+/// From now on this process can sync nothing (EIO).
+bool fail_syncs() {
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offsetof(seccomp_data, nr))),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_fsync, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EIO),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{sizeof filter / sizeof filter[0], filter};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
+}
+
 }  // namespace
 
 TEST_CASE_FIXTURE(Tidy, "store: opened, it has its folders, all private") {
@@ -166,6 +179,23 @@ TEST_CASE_FIXTURE(Tidy, "store: the mark of deletion is a rename, and survives")
   Task other = disk.make("missing");  // somebody has removed it by hand
   CHECK(disk.store->mark_deleted(other));
   CHECK(other.deleted_at == disk.clock.wall());
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a mark or a removal that can't be made durable is undone, as its error says") {
+  Disk disk;
+  Task task = disk.create("t");
+  const Task next = disk.create("t", Place::kNext);
+  CHECK(in_child([&]() -> std::string {
+          MUST(fail_syncs());
+          MUST(disk.store->mark_deleted(task).error().code == EIO);
+          MUST(!task.deleting());
+          MUST(disk.store->discard(next, Place::kNext).error().code == EIO);
+          return {};
+        }) == "");
+  CHECK(disk.dir.names("t") == Names{"exit.tmp", "task.json"});
+  CHECK(disk.dir.names(".trash").empty());
+  disk.reopen();
+  CHECK(disk.found() == Names{"t", "t>"});
 }
 
 TEST_CASE_FIXTURE(
