@@ -72,7 +72,7 @@ bool Inspector::read_identity(int dir, Finding& finding) {
 
 void Inspector::read_records(int dir, Finding& finding) {
   Task& task = *finding.task;
-  finding.ran = sys::exists_at(dir, "run.json");
+  finding.ran = sys::exists_at(dir, "run.json") || sys::exists_at(dir, "exit.json");
   if (const std::optional<RunRecord> run = read<RunRecord>(dir, "run.json", read_run_file, finding)) {
     task.run = *run;
     task.attempt = run->attempt;
@@ -90,6 +90,11 @@ void Inspector::look_at(int dir, Finding& finding) {
   if (!read_identity(dir, finding)) return;
   read_records(dir, finding);
   if (out_.agent_runs || finding.place == Place::kNext) return;
+  const Task& task = *finding.task;
+  if (task.spec.pod != nullptr) {  // it has the agent for a supervisor
+    finding.supervised = finding.ran && !(task.run.pod && task.run.pod->step == PodStep::kRemoved);
+    return;
+  }
   const Result<bool> free = sys::try_flock(dir);  // given back with the descriptor
   finding.supervised = free && !*free;
 }
@@ -114,14 +119,11 @@ Result<void> Inspector::look_into(int folder, Place place) {
 // the same order as we.
 void Inspector::find_copies() {
   std::map<std::string_view, const Finding*> by_uid;
-  std::map<uint64_t, const Finding*> by_sequence;
   for (Finding& finding : out_.findings) {
     if (!finding.task) continue;
-    const auto [uid, new_uid] = by_uid.emplace(finding.task->uid.view(), &finding);
-    const auto [sequence, new_sequence] = by_sequence.emplace(finding.task->sequence, &finding);
-    if (new_uid && new_sequence) continue;
-    const Finding* first = new_uid ? sequence->second : uid->second;
-    finding.problems.push_back("a copy of \"" + first->name + "\"");
+    const auto [first, is_new] = by_uid.emplace(finding.task->uid.view(), &finding);
+    if (is_new) continue;
+    finding.problems.push_back("a copy of \"" + first->second->name + "\"");
     finding.recovery = "put into quarantine";
   }
 }

@@ -17,8 +17,8 @@ struct Finding {
   std::string name;  ///< of the directory
   Place place = Place::kLive;
   std::unique_ptr<Task> task;         ///< none: it can't be read
-  bool ran = false;                   ///< run.json is there, readable or not
-  bool supervised = false;            ///< a supervisor lives
+  bool ran = false;                   ///< run.json or exit.json is there, readable or not
+  bool supervised = false;            ///< a supervisor lives, or something may be in the container runtime
   std::string recovery;               ///< what the next agent would do, as a sentence
   std::vector<std::string> problems;  ///< each as a sentence
 };

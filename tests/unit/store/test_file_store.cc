@@ -8,6 +8,7 @@
 
 #include <cstddef>
 
+#include "../codec/specs.h"
 #include "../support.h"
 #include "../task/fakes.h"
 #include "codec/state_file.h"
@@ -20,6 +21,7 @@ using test::a_run;
 using test::Disk;
 using test::in_child;
 using test::Names;
+using test::read_one;
 using test::Tidy;
 
 namespace {
@@ -397,6 +399,45 @@ TEST_CASE_FIXTURE(Tidy, "store: the note of an exec beside run.json") {
   const Result<Inspection> seen = inspect_store(disk.dir.path(), OnLost::kAuto);
   REQUIRE(seen);
   CHECK(seen->findings.front().task->run.execed_at == 5);
+}
+
+TEST_CASE_FIXTURE(Tidy, "store: a look from outside foretells what recovery does") {
+  Disk disk;
+  const auto predicted = [&disk](std::string_view name) -> std::string {
+    const Result<Inspection> seen = inspect_store(disk.dir.path(), OnLost::kFail);
+    REQUIRE(seen);
+    for (const Finding& one : seen->findings) {
+      if (one.name == name) return one.recovery;
+    }
+    return "not found";
+  };
+  const Task a = disk.create("a");
+  Task b = disk.make("b");
+  b.sequence = a.sequence;
+  REQUIRE(fake::create_one(*disk.store, b, Place::kLive));
+  Task pod = disk.make("pod");
+  SpecOptions options;
+  options.container_mode = true;
+  Result<TaskRequests> read =
+      read_one(R"({"name":"pod","podTemplateSpec":{"spec":{"containers":[{"name":"c","image":"i"}]}}})", options);
+  REQUIRE(read);
+  pod.spec = std::move(read->tasks.at(0).spec);
+  REQUIRE(fake::create_one(*disk.store, pod, Place::kLive));
+  disk.store.reset();
+  // A number that two have is no copy.
+  CHECK(predicted("a") == "started");
+  CHECK(predicted("b") == "started");
+  CHECK(predicted("pod") == "started");
+  RunRecord run;
+  run.pod = PodRecord{};
+  disk.dir.write("pod/run.json", encode_run(run));
+  CHECK(predicted("pod") == "taken up as it runs");
+  run.pod->step = PodStep::kRemoved;
+  disk.dir.write("pod/run.json", encode_run(run));
+  CHECK(predicted("pod").starts_with("lost"));
+  // An end that can't be read was one all the same.
+  disk.dir.write("a/exit.json", "garbage");
+  CHECK(predicted("a").starts_with("lost"));
 }
 
 TEST_CASE_FIXTURE(Tidy, "store: a lost run is recorded in the reserved space, with the lock in hand") {
