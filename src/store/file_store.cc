@@ -343,6 +343,7 @@ Result<bool> FileStore::unlocked(const Task& task) {
 bool FileStore::bound_logs(const Task& task, int64_t max_bytes) {
   bool more = false;
   const auto bound = [&](std::string_view file, LogKind kind) {
+    if (more) return;  // a part of the one before is all that a turn may take
     const Result<Fd> log = sys::open_regular_at(root_.get(), in(task.name, file), O_RDWR);
     if (!log) return;
     const Result<void> bounded = bound_log(log->get(), max_bytes, kind, more);

@@ -120,7 +120,10 @@ void Manager::recover_one(Task& task, const Recovered& found) {
   task.swept = !found.locked && !found.has_run;
   task.quiet = found.quiet;
   task.supervised = found.locked;
-  if (!found.locked) return conclude(task, true);  // the scan has seen to that
+  if (!found.locked) {
+    if (found.has_run) bound_logs(task);
+    return conclude(task, true);  // the scan has seen to that
+  }
   task.phase = TaskPhase::kStarting;
   take_slot(task);
   activate(task);

@@ -80,7 +80,7 @@ struct Recovered {
   Place place = Place::kLive;
   bool locked = false;   ///< a supervisor holds the directory
   bool has_run = false;  ///< run.json or exit.json is there, readable or not
-  bool ended = false;    ///< exit.json is there, and durable
+  bool ended = false;    ///< exit.json is there, readable or not, and durable
   bool quiet = false;    ///< no process was seen that carries its mark
 };
 
@@ -234,6 +234,7 @@ class Manager final : public RuntimeEvents {
   bool take(Due kind);
   void look_again(Task& task);
   void bound_logs(Task& task);
+  void bound_first_log();
 
   // manager_commands.cc: what clients ask for
   void run_command();
@@ -274,7 +275,7 @@ class Manager final : public RuntimeEvents {
   std::vector<uint64_t> unclear_;  ///< with records that can't be read now; without a supervisor, or found with one
   MonoNanos patience_ends_ = 0;    ///< of recovery with them: one bad sector must not keep all the others away
   std::multimap<MonoNanos, uint64_t> expiries_;
-  std::vector<uint64_t> logs_due_;  ///< of tasks that no tick looks at any more
+  std::deque<uint64_t> logs_due_;  ///< a turn bounds the first one
   MonoNanos next_tick_ = kNever;
   bool obstructed_ = false;  ///< something may stand in the way of a task (Store::clear_way)
   uint32_t running_ = 0;     ///< tasks that take a slot

@@ -245,8 +245,9 @@ bool Manager::step() {
     next_due_ = static_cast<Due>((static_cast<unsigned>(kind) + 1) % kKinds);
     if (take(kind)) break;
   }
+  bound_first_log();
   const bool more_starts = start_next();
-  return more_starts || !chores_.empty() || !commands_.empty() || !dirty_.empty();
+  return more_starts || !chores_.empty() || !commands_.empty() || !dirty_.empty() || !logs_due_.empty();
 }
 
 void Manager::look_again(Task& task) {
@@ -276,11 +277,19 @@ void Manager::look_again(Task& task) {
   bound_logs(task);
 }
 
-// A tick does no more of it than it can afford; where none would look again the rest is left to the next one.
+// One part a turn: the disk may take as long for it as for a durable write.
 void Manager::bound_logs(Task& task) {
-  if (options_.log_max_bytes == 0 || !store_.bound_logs(task, options_.log_max_bytes) || task.supervised) return;
+  if (options_.log_max_bytes == 0 || std::exchange(task.log_due, true)) return;
   logs_due_.push_back(task.sequence);
-  tick_soon();
+}
+
+void Manager::bound_first_log() {
+  if (logs_due_.empty()) return;
+  Task* task = by_id(logs_due_.front());
+  logs_due_.pop_front();
+  if (task == nullptr) return;
+  task->log_due = false;
+  if (store_.bound_logs(*task, options_.log_max_bytes)) bound_logs(*task);
 }
 
 void Manager::tick() {
@@ -320,9 +329,6 @@ void Manager::tick() {
     }
     look_again(*task);
     counted += task->leftover;
-  }
-  for (const uint64_t id : std::exchange(logs_due_, {})) {
-    if (Task* task = by_id(id)) bound_logs(*task);
   }
   if (!active_.empty()) tick_soon();
 }

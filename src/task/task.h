@@ -73,6 +73,7 @@ struct Task {
   bool step_due = false;  ///< its runtime has something to write
   bool dirty = false;     ///< its records are to be looked at
   bool look_due = false;  ///< they are to be looked at again by the tick
+  bool log_due = false;   ///< they may have grown over their bound
   bool in_slot = false;   ///< counts against --max-concurrent-tasks
 
   bool deleting() const { return deleted_at != 0; }

@@ -68,13 +68,13 @@ TEST_CASE("what takes long is done in parts") {
   constexpr int64_t kSize = 40 << 20;
   const Fd file = file_with(std::string(kSize, 'x'));
   int calls = 0;
-  for (bool more = true; more && calls < 10; ++calls) {
+  for (bool more = true; more && calls < 20; ++calls) {
     more = false;
     const int64_t before = *sys::allocated_size(file.get());
     REQUIRE(bound_log(file.get(), 1 << 20, LogKind::kText, more).ok());
-    CHECK(before - *sys::allocated_size(file.get()) <= 16 << 20);
+    CHECK(before - *sys::allocated_size(file.get()) <= 4 << 20);
   }
-  CHECK(calls == 3);
+  CHECK(calls == 10);
   CHECK(*sys::allocated_size(file.get()) <= (1 << 20) + 2 * 4096);
   CHECK(*sys::file_size(file.get()) == kSize);
 }

@@ -197,18 +197,52 @@ TEST_CASE("a tick looks at so many leftovers, and the next one goes on") {
   for (const char* name : {"a", "b", "c", "d", "e"}) CHECK(world.task(name).leftover == 1'000);
 }
 
-TEST_CASE("a log that is too long for one look has the next ticks, ended or not") {
+TEST_CASE("logs are bounded one part a turn, and the turns follow each other until all is done") {
   ManagerOptions options;
   options.log_max_bytes = 1'000;
   World world(options);
-  world.create("a");
+  const auto looks = [&world] { return world.count("bound_logs a") + world.count("bound_logs b"); };
+  for (const char* name : {"a", "b"}) {
+    world.create(name);
+    world.settle();
+    world.record_run(name);
+  }
   world.settle();
+  world.store.logs_left = 20;
+  world.advance_clock(options.tick_interval);
+  world.manager->tick();
+  CHECK(looks() == 0);
+  for (size_t before = 0; world.step(); before = looks()) CHECK(looks() <= before + 1);
+  CHECK(world.store.logs_left == 0);
+  CHECK(world.count("bound_logs b") >= 10);
+  // What came since the last tick; the next one would not look at it.
   world.store.logs_left = 3;
+  const size_t before = looks();
   world.run_to_end("a");
-  CHECK(world.count("bound_logs a") == 1);
-  for (int i = 0; i < 5; ++i) world.tick();
-  CHECK(world.count("bound_logs a") == 3);
-  CHECK(world.manager->next_deadline() == kNever);
+  CHECK(looks() == before + 3);
+}
+
+TEST_CASE("what a task wrote while no agent was there is bounded by the next one") {
+  ManagerOptions options;
+  options.log_max_bytes = 1'000;
+  World world(options);
+  for (const char* name : {"a", "b"}) world.create(name);
+  world.settle();
+  for (const char* name : {"a", "b"}) {
+    world.record_run(name);
+    world.record_end(name);
+    world.dir(name).locked = world.dir(name).marked = false;
+  }
+  world.create("new");
+  world.settle();
+  world.dir("new").locked = world.dir("new").marked = false;
+  world.store.logs_left = 3;
+  world.restart();
+  world.settle();
+  CHECK(world.count("bound_logs a") == 2);
+  CHECK(world.count("bound_logs b") == 2);
+  CHECK(world.count("bound_logs new") == 0);
+  CHECK(world.manager->settled());
 }
 
 TEST_CASE("a task that is gone expires no more") {
