@@ -249,14 +249,16 @@ void Manager::after_supervisor(Task& task) {
   advance(task);
 }
 
-// With the next tick, before all that came later.
-void Manager::try_start_later(Task& task, std::string why) {
+// With the next tick, before all that came later. False: it has failed so before, which is no news.
+bool Manager::try_start_later(Task& task, std::string why) {
+  const bool is_news = task.wait_message != why || task.phase != TaskPhase::kAccepted;
   task.wait_message = std::move(why);
   task.phase = TaskPhase::kAccepted;
   task.start_due = true;
   failed_starts_.push_back(task.sequence);
   tick_soon();
-  observer_.on_changed(task);
+  if (is_news) observer_.on_changed(task);
+  return is_news;
 }
 
 void Manager::obstructed() {

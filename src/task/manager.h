@@ -149,8 +149,6 @@ class Manager final : public RuntimeEvents {
   bool anything_running() const { return !active_.empty(); }
 
   const ManagerCounters& counters() const { return counters_; }
-  /// The last durable write failed with this, and none has succeeded since.
-  const std::string& store_error() const { return store_error_; }
 
   void on_record(uint64_t id) override;
   void on_end(uint64_t id) override;
@@ -183,6 +181,7 @@ class Manager final : public RuntimeEvents {
   struct ChoreItem {
     Chore chore;
     uint64_t id;
+    int told = -1;  ///< errno of the failure that was logged last
   };
   struct TextHash {
     using is_transparent = void;
@@ -199,7 +198,7 @@ class Manager final : public RuntimeEvents {
   Result<bool> post_stop_due(const Task& task);
   void resolve_lost(Task& task);
   void after_supervisor(Task& task);
-  void try_start_later(Task& task, std::string why);
+  bool try_start_later(Task& task, std::string why);
   void tick_soon();
   void obstructed();
   void look_at_obstacles();
@@ -284,7 +283,6 @@ class Manager final : public RuntimeEvents {
   Due next_due_ = Due::kEnd;
   bool stopping_ = false;
   ManagerCounters counters_;
-  std::string store_error_;
 };
 
 }  // namespace te

@@ -59,8 +59,9 @@ bool Manager::start_next() {
     const bool told = task->phase == TaskPhase::kQueued || !task->wait_message.empty();
     const Result<bool> started = runtime_.start(*task, task->attempt);
     if (!started) {
-      try_start_later(*task, started.error().text());
-      log_.error("task can't be started now", {{"task", task->name}, {"error", task->wait_message}});
+      if (try_start_later(*task, started.error().text())) {
+        log_.error("task can't be started now", {{"task", task->name}, {"error", task->wait_message}});
+      }
     } else {
       task->wait_message.clear();
       task->phase = TaskPhase::kStarting;
@@ -91,12 +92,7 @@ void Manager::add_chore(Chore chore, Task& task) {
 }
 
 Result<void> Manager::noted(Result<void> result) {
-  if (result) {
-    store_error_.clear();
-  } else {
-    ++counters_.store_errors;
-    store_error_ = result.error().text();
-  }
+  if (!result) ++counters_.store_errors;
   return result;
 }
 
@@ -114,7 +110,9 @@ void Manager::run_chore(ChoreItem item) {
   const std::string name = task->name;
   const Result<void> done = do_chore(item.chore, *task);
   if (done) return;
-  log_.error("state can't be written; it is tried again", {{"task", name}, {"error", done.error().text()}});
+  if (std::exchange(item.told, done.error().code) != done.error().code) {
+    log_.error("state can't be written; it is tried again", {{"task", name}, {"error", done.error().text()}});
+  }
   due_flag(item.chore, *task) = true;
   failed_chores_.push_back(item);
   tick_soon();

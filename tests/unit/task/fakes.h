@@ -31,7 +31,8 @@ class FakeClock final : public Clock {
 
 class NullSink final : public LogSink {
  public:
-  void write(LogLevel, std::string_view) override {}
+  void write(LogLevel level, std::string_view) override { errors += level == LogLevel::kError; }
+  size_t errors = 0;
 };
 
 inline ProcessSpec copy_of(const ProcessSpec& from) {

@@ -459,4 +459,42 @@ TEST_CASE("a supervisor that is stopped goes on with the next tick") {
   CHECK(world.runtime.woken.contains(world.task("a").sequence));
 }
 
+TEST_CASE("a write that keeps failing is logged when it fails otherwise") {
+  World world;
+  world.create("a");
+  world.settle();
+  world.run_to_end("a");
+  world.store.fail(Call::kDiscard, 100);
+  world.remove("a");
+  world.settle();
+  for (int i = 0; i < 5; ++i) world.tick();
+  CHECK(world.sink.errors == 1);
+  world.store.fail(Call::kDiscard, 100, EPERM);
+  for (int i = 0; i < 5; ++i) world.tick();
+  CHECK(world.sink.errors == 2);
+  world.store.heal();
+  world.tick();
+  CHECK(world.names() == "");
+}
+
+TEST_CASE("a start that keeps failing is news when it fails otherwise") {
+  World world;
+  world.runtime.start_error = EAGAIN;
+  world.create("a");
+  world.settle();
+  const size_t told = world.observer.changed.size();
+  CHECK(world.sink.errors == 1);
+  for (int i = 0; i < 5; ++i) world.tick();
+  CHECK(world.count("start_fails a") == 6);
+  CHECK(world.observer.changed.size() == told);
+  CHECK(world.sink.errors == 1);
+  world.runtime.start_error = ENOMEM;
+  for (int i = 0; i < 5; ++i) world.tick();
+  CHECK(world.observer.changed.size() == told + 1);
+  CHECK(world.sink.errors == 2);
+  world.runtime.start_error = 0;
+  world.tick();
+  CHECK(world.observer.changed.size() == told + 2);
+}
+
 TEST_SUITE_END();
