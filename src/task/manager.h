@@ -212,6 +212,7 @@ class Manager final : public RuntimeEvents {
   Told look_at_records(Task& task, bool found = false);
   void conclude(Task& task, bool found = false);
   void look_later(Task& task);
+  void look_at_unclear(Task& task);
   void expire_at(Task& task, MonoNanos when);
   void count_end(std::string_view reason);
   void set_ended(Task& task, ExitRecord end, bool found = false);

@@ -107,7 +107,15 @@ void Manager::conclude(Task& task, bool found) {
 void Manager::look_later(Task& task) {
   task.unclear = true;
   if (!std::exchange(task.look_due, true)) unclear_.push_back(task.sequence);
-  tick_soon();
+  // However long a tick is: recovery may wait for it.
+  next_tick_ = std::min(next_tick_, clock_.mono() + std::min(options_.tick_interval, kSecond));
+}
+
+void Manager::look_at_unclear(Task& task) {
+  if (!task.supervised) return after_supervisor(task);
+  const Told told = look_at_records(task);
+  task.unclear = false;
+  if (told == Told::kUnclear) look_later(task);
 }
 
 void Manager::expire_at(Task& task, MonoNanos when) {
@@ -142,7 +150,9 @@ void Manager::set_ended(Task& task, ExitRecord end, bool found) {
   leave_slot(task);
   if (options_.ttl_after_finished > 0) {
     const WallMicros age = std::max<WallMicros>(0, clock_.wall() - finished_at) * 1'000;
-    expire_at(task, clock_.mono() + std::max<MonoNanos>(0, options_.ttl_after_finished - age));
+    // Clients may not have been able to read it while no agent was there; nor has recovery to wait for the removals.
+    const MonoNanos least = found ? 10 * kSecond : 0;
+    expire_at(task, clock_.mono() + std::max(least, options_.ttl_after_finished - age));
   }
   if (!found) {
     const Status status = status_of(task);

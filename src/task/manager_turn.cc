@@ -13,6 +13,7 @@ namespace {
 // What one tick looks at; the rest has its turn in the next ones.
 constexpr size_t kTickBatch = 128;        ///< tasks
 constexpr uint32_t kTickLeftovers = 256;  ///< processes that they have left, as far as one knows
+constexpr int kTurnLooks = 64;            ///< at records, in one turn
 
 /// Nothing of main's tree is left when its end says so, or postStop has begun: that is no leftover itself.
 bool leaves_any(const Task& task) { return !task.end->tree_gone && task.run.phase != RunPhase::kPostStop; }
@@ -201,15 +202,19 @@ void Manager::expire() {
   }
 }
 
-// Up to the first end, which costs a durable write. False: there was none.
+// Up to the first end, which costs a durable write, but not too many. False: there was none.
 bool Manager::look_at_dirty() {
-  while (!dirty_.empty()) {
+  for (int looks = 0; looks < kTurnLooks && !dirty_.empty(); ++looks) {
     Task* task = by_id(dirty_.front());
     dirty_.pop_front();
     if (task == nullptr) continue;
     task->dirty = false;
     const bool had_ended = task->phase == TaskPhase::kEnded;
-    look_at_records(*task);
+    if (task->unclear) {
+      look_at_unclear(*task);
+    } else {
+      look_at_records(*task);
+    }
     if (!had_ended && task->phase == TaskPhase::kEnded) return true;
   }
   return false;
@@ -298,20 +303,9 @@ void Manager::tick() {
   failed_chores_.clear();
   for (auto at = failed_starts_.rbegin(); at != failed_starts_.rend(); ++at) start_queue_.push_front(*at);
   failed_starts_.clear();
-  std::vector<uint64_t> unclear;
-  unclear.swap(unclear_);
-  for (const uint64_t id : unclear) {
-    Task* task = by_id(id);
-    if (task == nullptr) continue;
-    task->look_due = false;
-    if (!task->unclear) continue;
-    if (!task->supervised) {
-      after_supervisor(*task);
-    } else {
-      const Told told = look_at_records(*task, false);
-      task->unclear = false;
-      if (told == Told::kUnclear) look_later(*task);
-    }
+  for (const uint64_t id : std::exchange(unclear_, {})) {
+    if (Task* task = by_id(id)) task->look_due = false;
+    on_record(id);
   }
   std::vector<uint64_t> batch;
   auto at = active_.lower_bound(tick_cursor_);

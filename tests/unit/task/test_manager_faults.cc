@@ -459,6 +459,45 @@ TEST_CASE("a supervisor that is stopped goes on with the next tick") {
   CHECK(world.runtime.woken.contains(world.task("a").sequence));
 }
 
+TEST_CASE("recovery looks again within a second, however long a tick is") {
+  ManagerOptions options;
+  options.tick_interval = 3'600 * kSecond;
+  World world(options);
+  run_a(world, 5);
+  world.dir("a").locked = world.dir("a").marked = false;
+  world.store.read_error = EMFILE;
+  world.restart();
+  world.settle();
+  CHECK(!world.manager->settled());
+  world.store.read_error = 0;
+  CHECK(world.manager->next_deadline() <= world.clock.now + kSecond);
+  world.advance_clock(kSecond);
+  world.manager->tick();
+  world.settle();
+  CHECK(world.manager->settled());
+  CHECK(world.reason("a") == "Failed");
+}
+
+TEST_CASE("what ended long ago can be read for a while after a restart, which does not wait for its removal") {
+  ManagerOptions options;
+  options.ttl_after_finished = kSecond;
+  World world(options);
+  run_a(world, 5);
+  world.dir("a").locked = world.dir("a").marked = false;
+  world.advance_clock(3'600 * kSecond);
+  world.restart();
+  CHECK(world.manager->settled());
+  world.settle();
+  CHECK(world.reason("a") == "Failed");
+  world.advance_clock(9 * kSecond);
+  world.settle();
+  CHECK(world.names() == "a");
+  world.advance_clock(kSecond);
+  world.settle();
+  world.swept("a");
+  CHECK(world.names() == "");
+}
+
 TEST_CASE("a write that keeps failing is logged when it fails otherwise") {
   World world;
   world.create("a");
@@ -495,6 +534,50 @@ TEST_CASE("a start that keeps failing is news when it fails otherwise") {
   world.runtime.start_error = 0;
   world.tick();
   CHECK(world.observer.changed.size() == told + 2);
+}
+
+TEST_CASE("a turn looks at so many records, and the next one goes on") {
+  World world;
+  constexpr int kTasks = 200;
+  for (int i = 0; i < kTasks; ++i) world.create("t" + std::to_string(i));
+  world.settle();
+  for (int i = 0; i < kTasks; ++i) world.record_run("t" + std::to_string(i));
+  uint64_t before = world.store.run_reads;
+  for (bool more = true; more; before = world.store.run_reads) {
+    more = world.step();
+    CHECK(world.store.run_reads - before <= 64);
+  }
+  for (int i = 0; i < kTasks; ++i) CHECK(world.task("t" + std::to_string(i)).phase == TaskPhase::kRunning);
+}
+
+TEST_CASE("ends that could not be read for a while are made durable one a turn") {
+  World world;
+  const std::vector<std::string> names{"a", "b", "c", "d"};
+  for (const std::string& name : names) {
+    world.create(name);
+    world.settle();
+    world.record_run(name);
+    world.settle();
+  }
+  world.store.read_error = EMFILE;
+  for (const std::string& name : names) {
+    world.record_end(name, 1);
+    world.dir(name).exit_durable = false;
+    world.supervisor_gone(name);
+  }
+  world.settle();
+  world.tick();
+  const size_t logged = world.sink.errors;
+  world.tick();
+  CHECK(world.sink.errors == logged);
+  world.store.read_error = 0;
+  const uint64_t before = world.store.writes;
+  world.advance_clock(world.options.tick_interval);
+  world.manager->tick();
+  CHECK(world.store.writes == before);
+  world.settle();
+  CHECK(world.store.writes == before + names.size());
+  for (const std::string& name : names) CHECK(world.reason(name) == "Failed");
 }
 
 TEST_SUITE_END();
