@@ -107,11 +107,6 @@ void Manager::recover(std::vector<Recovered> found) {
     }
   }
   if (!store_.clear_way({})) obstructed();
-  while (!chores_.empty()) {
-    const ChoreItem item = chores_.front();
-    chores_.pop_front();
-    run_chore(item);
-  }
 }
 
 void Manager::recover_one(Task& task, const Recovered& found) {

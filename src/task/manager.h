@@ -7,6 +7,7 @@
 // no harm, and recovery is the same code.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -110,8 +111,8 @@ class Manager final : public RuntimeEvents {
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
 
-  /// Before anything else: take up what is on disk, end what is lost, finish what was being deleted. Starts nothing
-  /// yet.
+  /// Before anything else: take up what is on disk, and queue what is due: to end what is lost, to finish what was
+  /// being deleted. Starts nothing yet.
   void recover(std::vector<Recovered> found);
 
   void create(uint64_t ticket, NewTask wish);
@@ -137,10 +138,11 @@ class Manager final : public RuntimeEvents {
   void tick();
   MonoNanos next_deadline() const;
 
-  /// Recovery has nothing left to do: requests may be answered.
+  /// Recovery has nothing left to do that anybody has to wait for: requests may be answered.
   bool settled() const {
     const bool clear = unclear_.empty() || clock_.mono() >= patience_ends_;
-    return sweeping_ == 0 && chores_.empty() && dirty_.empty() && clear;
+    const auto is_discard = [](const ChoreItem& item) { return item.chore == Chore::kDiscard; };
+    return sweeping_ == 0 && std::ranges::all_of(chores_, is_discard) && dirty_.empty() && clear;
   }
 
   /// Stop what runs (--on-shutdown=stop); nothing is started any more.

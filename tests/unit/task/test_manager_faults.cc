@@ -580,4 +580,28 @@ TEST_CASE("ends that could not be read for a while are made durable one a turn")
   for (const std::string& name : names) CHECK(world.reason(name) == "Failed");
 }
 
+TEST_CASE("recovery does not wait until all that is marked and gone is out of the way") {
+  World world;
+  for (const char* name : {"a", "b", "c"}) {
+    world.create(name);
+    world.settle();
+    world.run_to_end(name);
+  }
+  world.store.fail(Call::kDiscard, 100);
+  for (const char* name : {"a", "b", "c"}) world.remove(name);
+  world.settle();
+  world.store.heal();
+  const uint64_t before = world.store.writes;
+  world.restart();
+  for (const char* name : {"a", "b", "c"}) {
+    const uint64_t id = world.dir(name).sequence;
+    if (world.runtime.sweeping.erase(id) == 1) world.manager->on_swept(id);
+  }
+  CHECK(world.store.writes == before);
+  CHECK(world.manager->settled());
+  CHECK(world.names() == "-a -b -c");
+  world.settle();
+  CHECK(world.names() == "");
+}
+
 TEST_SUITE_END();
