@@ -324,7 +324,8 @@ class Clients(AgentTest):
     def test_long_lists_come_in_pieces(self):
         agent = self.agent("--max-concurrent-tasks=1")
         names = [f"t{n}" for n in range(600)]
-        answer = agent.post("/setTasks", [guide(name, "sleep", "1000") for name in names])
+        long = [{"name": "LONG", "value": 400 * "x"}]
+        answer = agent.post("/setTasks", [guide(name, "sleep", "1000", env=long) for name in names])
         self.assertEqual([t["name"] for t in answer.json()], names)
         agent.wait_state("t0", "running")
         listed = agent.get("/getTasks")
