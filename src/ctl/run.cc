@@ -226,8 +226,7 @@ int run_task(const Options& options) {
     return kOwnFailure;
   }
   Result<Exchange> exchange = Exchange::open(*server, "POST", "/tasks", task_json(options, name));
-  const Result<Answer> created =
-      exchange ? answer_to(*exchange, signals->get()) : Result<Answer>(exchange.error());
+  const Result<Answer> created = exchange ? answer_to(*exchange, signals->get()) : Result<Answer>(exchange.error());
   if (!created || !created->ok()) {
     (void)(!created ? fail(created.error()) : fail(*created));
     if (exchange && !created) complain("whether there is a task " + name + " now is not known");
