@@ -17,6 +17,12 @@ NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0, 2, 7, 8
 PATH = re.compile(rb"/runtime\.v1\.\w+/")
 LONG_TEXT = b"e" * 20_000
 
+
+def noise():
+    """Begins with a length that no frame has: of one that could be, the rest would be waited for."""
+    return b"\xff" + os.urandom(4_095)
+
+
 # The runtime never hears of the call; or it has done it, and the answer is what goes wrong.
 BEFORE = ("refused", "goaway above", "end", "half-closed", "nonsense")
 AFTER = ("goaway twice", "reset", "cancelled", "answer lost", "half an answer", "garbled", "unavailable", "silence")
@@ -132,7 +138,7 @@ class Connection:
         elif fault == "half-closed":
             self.client.shutdown(socket.SHUT_WR)
         elif fault == "nonsense":
-            self.tell(os.urandom(4_096))
+            self.tell(noise())
 
     def after(self, fault, number, answer):
         if fault == "goaway twice":
@@ -151,7 +157,7 @@ class Connection:
             self.tell(answer[:-5])
             self.client.shutdown(socket.SHUT_WR)
         elif fault == "garbled":
-            self.tell(os.urandom(4_096))
+            self.tell(noise())
         elif fault == "unavailable":
             self.tell(refusal(number, 14, LONG_TEXT))
         else:
