@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shutil
 import threading
 import time
@@ -35,12 +36,19 @@ class Health(threading.Thread):
         finally:
             connection.close()
 
-    def finish(self, test, bound=0.05):
+    def finish(self, test, bound):
         self.stop.set()
         self.join()
         test.assertIsNone(self.failure)
         test.assertGreater(self.count, 10)
         test.assertLess(self.worst, bound * SLOW, f"the longest of {self.count} answers of /health")
+
+    def finish_quick(self, test):
+        """By the clock a durable write of a busy disk may be most of an answer; turns are measured without."""
+        self.finish(test, 0.25)
+        turns = {le: int(count) for le, count in re.findall(
+            r'^task_executor_loop_turn_seconds_bucket\{le="([^"]+)"\} (\d+)$', self.agent.get("/metrics").text, re.M)}
+        test.assertGreaterEqual(turns["0.005000" if SLOW == 1 else "0.025000"], 0.98 * turns["+Inf"], turns)
 
 
 class Load(AgentTest):
@@ -61,7 +69,7 @@ class Load(AgentTest):
         self.assertLess(time.monotonic() - begin, 1 * SLOW, "gone is said before the bytes are")
         trash = os.path.join(agent.data_dir, ".trash")
         eventually(lambda: not os.path.exists(trash) or not os.listdir(trash), 60, "the bytes are gone too")
-        health.finish(self)
+        health.finish_quick(self)
 
     def test_a_thousand_tasks_at_once(self):
         agent = self.agent()
@@ -76,7 +84,7 @@ class Load(AgentTest):
             self.assertEqual((task["name"], state_of(task)[1]["exitCode"]), (f"t{n}", n % 256))
         self.assertEqual(agent.post("/setTasks", []).status, 200)
         eventually(lambda: agent.get("/getTasks").body.strip() == b"[]", 60, "all are gone", poll=0.1)
-        health.finish(self)
+        health.finish_quick(self)
 
     def test_a_backlog_of_what_is_to_be_removed(self):
         agent = self.agent()
@@ -130,7 +138,7 @@ class Load(AgentTest):
         health.start()
         self.assertEqual(agent.post("/setTasks", []).status, 200)
         eventually(lambda: agent.get("/getTasks").body.strip() == b"[]", 60, "all are gone", poll=0.1)
-        health.finish(self)
+        health.finish_quick(self)
         self.assertEqual(agent.all_processes(), [])
 
     def test_noisy_task(self):
