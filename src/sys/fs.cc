@@ -244,6 +244,7 @@ Result<std::vector<DirEntry>> list_dir(int dir) {
   fd.release();
   std::vector<DirEntry> entries;
   errno = 0;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else has this stream
   while (const dirent* entry = ::readdir(stream)) {
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;

@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +16,7 @@
 #include "base/text.h"
 #include "sys/clock.h"
 #include "sys/fs.h"
+#include "sys/self.h"
 
 namespace te::sys {
 
@@ -187,8 +187,8 @@ Result<Listener> listen_on(std::string_view text, std::span<const uint32_t> allo
 
 std::vector<Listener> passed_listeners() {
   std::vector<Listener> out;
-  const char* pid = ::getenv("LISTEN_PID");
-  const char* count = ::getenv("LISTEN_FDS");
+  const char* pid = environment_value("LISTEN_PID");
+  const char* count = environment_value("LISTEN_FDS");
   if (pid == nullptr || count == nullptr || parse_int(pid) != ::getpid()) return out;
   constexpr int kFirst = 3;  // SD_LISTEN_FDS_START
   const int64_t n = parse_int(count).value_or(0);

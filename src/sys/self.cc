@@ -83,7 +83,7 @@ void take_standard_fds() {
 }
 
 bool stderr_is_journal() {
-  const char* stream = ::getenv("JOURNAL_STREAM");
+  const char* stream = environment_value("JOURNAL_STREAM");
   struct stat info {};
   if (stream == nullptr || ::fstat(STDERR_FILENO, &info) != 0) return false;
   return std::string(stream) == std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino);
@@ -102,6 +102,7 @@ void write_now(int fd, std::string_view bytes) {
 bool is_terminal(int fd) { return ::isatty(fd) == 1; }
 
 const char* const* environment() { return environ; }
+// NOLINTBEGIN(concurrency-mt-unsafe): there is one thread
 const char* environment_value(const char* name) { return ::getenv(name); }
 
 void keep_heap_small() {
@@ -110,6 +111,7 @@ void keep_heap_small() {
   ::mallopt(M_MMAP_THRESHOLD, kThreshold);
   ::mallopt(M_TRIM_THRESHOLD, kThreshold);
 }
+// NOLINTEND(concurrency-mt-unsafe)
 
 void trim_heap() { ::malloc_trim(0); }
 

@@ -1,6 +1,5 @@
 #include "sys/service_manager.h"
 
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -10,11 +9,12 @@
 
 #include "base/text.h"
 #include "sys/fd.h"
+#include "sys/self.h"
 
 namespace te::sys {
 
 void notify_service_manager(std::string_view state) {
-  const char* name = ::getenv("NOTIFY_SOCKET");
+  const char* name = environment_value("NOTIFY_SOCKET");
   if (name == nullptr) return;
   const std::string_view path = name;
   sockaddr_un address{};
@@ -29,9 +29,9 @@ void notify_service_manager(std::string_view state) {
 }
 
 MonoNanos watchdog_interval() {
-  const char* microseconds = ::getenv("WATCHDOG_USEC");
+  const char* microseconds = environment_value("WATCHDOG_USEC");
   if (microseconds == nullptr) return 0;
-  const char* pid = ::getenv("WATCHDOG_PID");
+  const char* pid = environment_value("WATCHDOG_PID");
   if (pid != nullptr && parse_int(pid) != ::getpid()) return 0;
   constexpr int64_t kMost = INT64_C(86'400) * 1'000'000;
   const int64_t number = parse_int(microseconds).value_or(0);

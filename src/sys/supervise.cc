@@ -44,7 +44,7 @@ void close_from(unsigned first, unsigned last) {
 Result<void> become_supervisor(const char* name) {
   sigset_t all;
   ::sigfillset(&all);
-  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
   ::prctl(PR_SET_NAME, name, 0UL, 0UL, 0UL);
   ::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL);
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL) != 0) return system_error("PR_SET_CHILD_SUBREAPER");
@@ -189,10 +189,10 @@ int exec(const char* path, const char* const* argv, const char* const* envp) {
   sigset_t none;
   sigset_t before;
   ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, &before);
+  ::pthread_sigmask(SIG_SETMASK, &none, &before);
   ::execve(path, const_cast<char* const*>(argv), const_cast<char* const*>(envp));
   const int error = errno;
-  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return error;
 }
 
