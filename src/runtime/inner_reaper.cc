@@ -26,10 +26,8 @@ constexpr MonoNanos kTellInterval = 50 * kMillisecond;  ///< the end could not b
 [[noreturn]] void reap_until_empty(const Fd& report, int32_t task) {
   std::optional<sys::ChildEnd> untold;
   for (;;) {
-    if (untold) {
-      const Result<void> told = tell(report, *untold);
-      if (told || told.error().code == EPIPE) untold.reset();  // of a hook: main may have followed by now
-    }
+    // After a hook main may have followed by now, and nobody listens any more: all that can be read is the hang-up.
+    if (untold && (tell(report, *untold) || sys::readable_within(report.get(), 0))) untold.reset();
     const Result<std::optional<sys::ChildEnd>> child = sys::reap_child(-1);
     if (child && *child) {
       if ((*child)->pid == 0 || (*child)->pid != task) continue;
