@@ -80,8 +80,12 @@ Result<void> bound_log(int fd, int64_t max_bytes, LogKind kind, bool& more) {
   }
   Result<void> punched = sys::punch_hole(fd, from, to);
   if (!punched && no_holes(punched.error())) return cut_log(fd, max_bytes, kind);
-  more = more || (punched && to < end);
-  return punched;
+  if (!punched || to == end) return punched;
+  // Where the file system does not show its holes, or only those of larger blocks, the next call would begin here
+  // again.
+  if (TRY(sys::next_data(fd, to - kBlock, end)).start < to) return sys::punch_hole(fd, to, end);
+  more = true;
+  return {};
 }
 
 Result<void> cut_log(int fd, int64_t max_bytes, LogKind kind) {

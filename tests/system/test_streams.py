@@ -3,10 +3,12 @@
 import http.client
 import json
 import os
+import re
 import subprocess
 import time
 
 from agent import AgentTest, SLOW, eventually, guide, read, read_all, state_of, status_fields
+from tracer import no_tracer, slowed
 
 
 class Logs(AgentTest):
@@ -210,6 +212,22 @@ class Logs(AgentTest):
         whole = 2 * len("".join(f"{n}\n" for n in range(1, 100001))) + 5
         # Nothing but what fell into the instant of the cut is missing.
         self.assertLessEqual(abs(len(text) - marker + left_out - whole), 20000)
+
+    def test_log_is_bounded_where_holes_are_not_shown(self):
+        if why := no_tracer():
+            self.skipTest(why)
+        agent = self.agent("--task-log-max-bytes=1000000", "--reconcile-interval=50ms", start=False)
+        agent.prefix = slowed(agent, errors={"lseek": "EINVAL"})
+        agent.start()
+        agent.run("a", "sh", "-c", "yes | head -c 30000000")
+        path = os.path.join(agent.data_dir, "a", "stdout.log")
+        eventually(lambda: os.stat(path).st_blocks * 512 <= 1100000, 10, "bounded")
+
+        def turns():
+            return int(re.search(r"^task_executor_loop_turn_seconds_count (\d+)$", agent.get("/metrics").text, re.M)[1])
+        before = turns()
+        time.sleep(1)
+        self.assertLess(turns() - before, 200)  # and that is the end of it
 
     def test_log_is_bounded(self):
         agent = self.agent("--task-log-max-bytes=100000", "--reconcile-interval=50ms")

@@ -6,11 +6,13 @@ import subprocess
 from agent import MARK
 
 
-def slowed(agent, before=None, after=None):
-    """A prefix: before or after system calls so many seconds pass. The agent is the process that is started; the tracer
-    is nobody's child, and does not carry the test's mark. LeakSanitizer is off, which is a tracer itself."""
+def slowed(agent, before=None, after=None, errors=None):
+    """A prefix: before or after system calls so many seconds pass, or they fail. The agent is the process that is
+    started; the tracer is nobody's child, and does not carry the test's mark. LeakSanitizer is off, which is a tracer
+    itself."""
     delays = [(calls, f"delay_{where}={seconds * 1e6:.0f}us")
               for where, some in (("enter", before), ("exit", after)) for calls, seconds in (some or {}).items()]
+    delays += [(calls, f"error={error}") for calls, error in (errors or {}).items()]
     return ["env", "-u", MARK, "strace", "-DDD", "-f", "--seccomp-bpf", "-E", f"{MARK}={agent.mark}",
             "-E", "LSAN_OPTIONS=detect_leaks=0", "-o", "/dev/null",
             "-e", "trace=" + ",".join(calls for calls, _ in delays),
