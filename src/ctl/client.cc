@@ -78,10 +78,11 @@ Result<Answer> answer_to(Exchange& exchange, int interrupts, MonoNanos deadline)
   while (!exchange.response().done()) {
     std::array<sys::Awaited, 2> awaited = {{{exchange.fd(), exchange.wants_write()}, {interrupts, false}}};
     const bool in_time = TRY(sys::wait_ready(awaited, deadline));
-    if (!in_time || awaited[1].ready) {
+    if (awaited[0].ready) {  // first: a request goes out, whatever signal there is already
+      TRY(exchange.advance(answer.body));
+    } else if (!in_time || awaited[1].ready) {
       return Error{ErrorKind::kSystem, in_time ? EINTR : ETIMEDOUT, "waiting for the agent"};
     }
-    TRY(exchange.advance(answer.body));
   }
   answer.status = exchange.response().status();
   for (const auto& [name, value] : exchange.response().headers()) {

@@ -147,7 +147,9 @@ Result<void> Run::move(Part& part) {
 
 void Run::stop(int signals) {
   const Result<Answer> answer = ask(server_, "DELETE", task_path(name_), {}, signals);
-  if (!answer) complain("the task " + name_ + " can't be stopped: " + answer.error().text());
+  if (answer && (answer->ok() || answer->status == 404)) return;
+  complain("the task " + name_ +
+           " can't be stopped: " + (answer ? error_message(answer->body) : answer.error().text()));
 }
 
 int Run::follow(int signals) {
@@ -177,7 +179,8 @@ int Run::follow(int signals) {
     for (size_t i = 1; i < waiting.size(); ++i) {
       if (!awaited[i].ready) continue;
       if (const Result<void> moved = move(*waiting[i]); !moved) {
-        stop(signals);  // nobody reads the output, or the agent has gone
+        (void)sys::next_signal(signals);  // what ended a reader of the output has come to us, too
+        stop(signals);                    // nobody reads it, or the agent has gone
         (void)fail(moved.error());
         return kOwnFailure;
       }
@@ -229,8 +232,11 @@ int run_task(const Options& options) {
   const Result<Answer> created = exchange ? answer_to(*exchange, signals->get()) : Result<Answer>(exchange.error());
   if (!created || !created->ok()) {
     (void)(!created ? fail(created.error()) : fail(*created));
-    if (exchange && !created) complain("whether there is a task " + name + " now is not known");
     const int signal = sys::next_signal(signals->get());
+    if (exchange && !created) {
+      complain("whether there is a task " + name + " now is not known");
+      if (signal != 0 && options.name.empty()) Run(*server, name).stop(signals->get());  // nobody else has that name
+    }
     return signal == 0 ? kOwnFailure : 128 + signal;
   }
   if (created->status != 201) {  // what it said and how it ended would pass for this run's

@@ -171,6 +171,18 @@ class Run(Ctl):
         self.assertEqual(process.wait(10 * SLOW), 125)
         agent.gone("a")  # not left running for ever
 
+    def test_signal_that_ends_the_reader_too(self):
+        agent = self.agent()
+        process = self.start("run", "--name=a", "--", "yes")
+        process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        process.stdout.close()
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)  # it finds both at once
+        self.assertEqual(process.wait(10 * SLOW), 125)
+        agent.gone("a")
+
     @staticmethod
     def looks(agent):
         """How many were told how tasks are."""
@@ -233,12 +245,22 @@ class Run(Ctl):
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.wait(5 * SLOW), 130)
             self.assertIn("whether there is a task b", process.stderr.read())
+            # Under a name that nobody else has, it is stopped if it is there.
+            unnamed = self.start("run", "--", "sleep", "1000")
+            time.sleep(0.2)
+            unnamed.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+            unnamed.send_signal(signal.SIGINT)
+            self.assertEqual(unnamed.wait(5 * SLOW), 130)
+            name = re.search(r"whether there is a task (run-\w+)", unnamed.stderr.read())[1]
             running.send_signal(signal.SIGTERM)
             time.sleep(0.2)
             running.send_signal(signal.SIGTERM)
             self.assertEqual(running.wait(5 * SLOW), 143)
         finally:
             os.kill(agent.pid, signal.SIGCONT)
+        agent.gone(name)
+        agent.gone("a")
 
     def test_agent_that_can_t_give_the_output_now(self):
         """What the agent refuses for a time is asked for again; what it refuses for good is no end of the output."""
