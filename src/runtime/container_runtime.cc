@@ -1,6 +1,7 @@
 #include "runtime/container_runtime.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "sys/fs.h"
 
@@ -45,6 +46,9 @@ std::vector<uint64_t> ContainerRuntime::ids() const {
 
 Result<bool> ContainerRuntime::start(const Task& task, int32_t attempt) {
   const PodSpec& pod = task.spec.pod->pod;
+  // By its labels: what is made now would go with it.
+  if (orphans_.contains(std::string(task.uid.view())))
+    return Error{ErrorKind::kSystem, EBUSY, "what an earlier attempt has left is being removed"};
   TRY(store_.owner(settings_.owner));
   TRY(make_pod_folders(pod, {settings_.root, settings_.data_dir, task.name, &settings_.volumes}));
   RunRecord run;
@@ -248,6 +252,7 @@ void ContainerRuntime::look_for_late_ones() {
 
 void ContainerRuntime::on_reply(cri::CallId, cri::Outcome<cri::ListPodSandboxResponse>& outcome) {
   orphan_call_.reset();
+  wake_at(clock_.mono());
   if (outcome.failure) return;  // with the next connection
   if (!look_fresh_) return look_for_orphans();
   orphans_due_ = false;

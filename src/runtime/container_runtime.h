@@ -91,7 +91,7 @@ class ContainerRuntime final : public Runtime,
   void look_for_late_ones();
   Uids known_uids() const;
   void remove_orphan(std::string_view uid, const Uids& known);
-  bool idle() const { return runs_.empty() && orphans_.empty() && late_until_ == 0; }
+  bool idle() const { return runs_.empty() && orphans_.empty() && late_until_ == 0 && !orphan_call_.waiting(); }
 
   PodSettings settings_;
   CriConnector& connector_;

@@ -94,6 +94,7 @@ void ImageGetter::on_reply(cri::CallId, cri::Outcome<cri::ImageStatusResponse>& 
     cri::Failure& failure = pull_failure_.emplace();
     failure.verdict = cri::Verdict::kBackOff;
     failure.method = cri::Method::kPullImage;
+    failure.status.code = GrpcCode::kNotFound;
     failure.status.message = "the image is not there after it";
   }
   if (pull_failure_) {  // there is no older one either

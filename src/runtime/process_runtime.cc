@@ -154,8 +154,7 @@ Result<bool> ProcessRuntime::start(const Task& task, int32_t attempt) {
 
 Result<bool> ProcessRuntime::start_supervisor(const Task& task, int32_t attempt) {
   const Fd dir = TRY(sys::open_dir_at(options_.root, task.name));
-  if (!TRY(sys::try_flock(dir.get())))
-    return Error{ErrorKind::kSystem, EWOULDBLOCK, "another supervisor holds the task"};
+  if (!TRY(sys::try_flock(dir.get()))) return Error{ErrorKind::kSystem, EBUSY, "another supervisor holds the task"};
   const Fd plan =
       TRY(sys::make_memfd("task-plan", encode_plan(task, attempt, environment_, options_.limits, options_.sidecar)));
   const int watch_number = watch_records(task);  // before the supervisor can write anything

@@ -169,8 +169,8 @@ StartFailure Supervisor::hold(RunPhase phase) {
 /// postStop has not begun, for a reason of this machine at this moment: it is tried again. A main container that is
 /// gone is no such reason: a fork in it says ENOMEM (pid_namespaces(7)).
 bool Supervisor::is_passing(const StartFailure& failure) const {
-  if (failure.stage != StartStage::kFork) return failure.stage == StartStage::kRecord;
-  return !post_stop_remote_ || (is_shortage(failure.error) && failure.error != ENOMEM);
+  if (failure.stage == StartStage::kRecord || (failure.stage == StartStage::kFork && !post_stop_remote_)) return true;
+  return !begun_ && is_shortage(failure.error) && failure.error != ENOMEM;
 }
 
 void Supervisor::begin(RunPhase phase) {
@@ -183,6 +183,9 @@ void Supervisor::begin(RunPhase phase) {
     return;
   }
   if (failure.stage != StartStage::kNone) {
+    // Killed about the moment of its exec, and its inner subreaper with it: it may have left something to the
+    // container.
+    escaped_ = escaped_ || (failure.error == EINTR && !uid_.empty());
     if (phase == RunPhase::kPostStop && is_passing(failure)) {
       post_stop_due_ = can_be_recorded();
       record_at_ = sys::mono_now() + kRecordInterval;

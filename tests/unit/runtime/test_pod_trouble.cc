@@ -602,11 +602,43 @@ TEST_CASE("An agent looks for what an earlier one asked for, whose task has gone
     CHECK(bench.world.empty());
     CHECK(bench.releases == 1);
   }
+  SUBCASE("in the last moment") {
+    bench.dir.write(std::string(kOwnerFile), "");
+    bench.boot();
+    pass(bench, 299 * kSecond);
+    cri::SandboxSummary late;
+    late.id = "late";
+    late.labels = labels_of(bench);
+    bench.world.sandboxes["late"] = late;
+    bench.until([] { return false; });
+    CHECK(bench.world.empty());
+    CHECK(bench.releases == 1);
+  }
   SUBCASE("there was none ever") {
     bench.boot();
     CHECK(bench.runtime->next_deadline() == kNever);
   }
   CHECK(bench.runtime->next_deadline() == kNever);
+}
+
+TEST_CASE("Nothing is made anew under a uid that is being cleared away") {
+  PodBench bench(PodBench::one());
+  bench.supervised = false;
+  cri::SandboxSummary left;
+  left.id = "left";
+  left.labels = labels_of(bench);
+  bench.world.sandboxes["left"] = left;
+  bench.dir.write(std::string(kOwnerFile), "");
+  bench.boot();
+  REQUIRE(bench.until([&] { return bench.cri->next() == Method::kRemovePodSandbox; }));
+  const Result<bool> refused = bench.runtime->start(bench.task, 1);
+  REQUIRE(!refused);
+  CHECK(refused.error().code == EBUSY);
+  CHECK(!bench.store.run);
+  REQUIRE(bench.until([&] { return bench.world.empty(); }));
+  bench.turn();
+  bench.start();
+  REQUIRE(bench.until([&] { return runs(bench); }));
 }
 
 TEST_CASE("An answer from before the end of a run makes no orphan of what the next run has made") {

@@ -201,7 +201,7 @@ TEST_CASE_FIXTURE(Tidy, "runtime: one supervisor a task, and none for a task tha
   REQUIRE(machine.runtime->start(task, 1));
   const Result<bool> second = machine.runtime->start(task, 1);
   REQUIRE(!second);
-  CHECK(second.error().code == EWOULDBLOCK);
+  CHECK(second.error().code == EBUSY);
   Task missing;
   missing.name = "missing";
   CHECK(machine.runtime->start(missing, 1).error().code == ENOENT);
