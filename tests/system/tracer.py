@@ -10,12 +10,24 @@ def slowed(agent, before=None, after=None, errors=None):
     """A prefix: before or after system calls so many seconds pass, or they fail. The agent is the process that is
     started; the tracer is nobody's child, and does not carry the test's mark. LeakSanitizer is off, which is a tracer
     itself."""
+    return ["env", "-u", MARK, "strace", "-DDD", "-f", "--seccomp-bpf", "-E", f"{MARK}={agent.mark}",
+            "-E", "LSAN_OPTIONS=detect_leaks=0", "-o", "/dev/null", *injected(before, after, errors)]
+
+
+def slow_process(pid, before):
+    """From when this returns, a process without its children: it is slow until the tracer, the answer, is killed."""
+    tracer = subprocess.Popen(["strace", "-p", str(pid), "-o", "/dev/null", *injected(before)],
+                              stderr=subprocess.PIPE, text=True)
+    attached = tracer.stderr.readline()
+    assert "attached" in attached, attached
+    return tracer
+
+
+def injected(before=None, after=None, errors=None):
     delays = [(calls, f"delay_{where}={seconds * 1e6:.0f}us")
               for where, some in (("enter", before), ("exit", after)) for calls, seconds in (some or {}).items()]
     delays += [(calls, f"error={error}") for calls, error in (errors or {}).items()]
-    return ["env", "-u", MARK, "strace", "-DDD", "-f", "--seccomp-bpf", "-E", f"{MARK}={agent.mark}",
-            "-E", "LSAN_OPTIONS=detect_leaks=0", "-o", "/dev/null",
-            "-e", "trace=" + ",".join(calls for calls, _ in delays),
+    return ["-e", "trace=" + ",".join(calls for calls, _ in delays),
             *(word for calls, delay in delays for word in ("-e", f"inject={calls}:{delay}"))]
 
 
