@@ -155,8 +155,8 @@ class TakenAway(AgentTest):
     """What somebody removes or puts into the data directory while the agent runs."""
 
     def remove(self, agent, *folders):
-        for folder in folders:
-            shutil.rmtree(os.path.join(agent.data_dir, folder))
+        # rm, not rmtree: the agent may be emptying it.
+        subprocess.run(["rm", "-rf", *(os.path.join(agent.data_dir, folder) for folder in folders)], check=True)
 
     def test_the_trash(self):
         agent = self.agent()
