@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kPiece = 64 * kKiB;
 constexpr MonoNanos kSendRetry = 20 * kMillisecond;
-constexpr int kPiecesPerTurn = 4;  // what is left makes the next turn: one peer never holds the loop
+constexpr int kPiecesPerTurn = 2;  // what is left makes the next turn: one peer never holds the loop
 
 }  // namespace
 

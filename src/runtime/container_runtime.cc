@@ -33,14 +33,26 @@ cri::Client& ContainerRuntime::client() {
   return *client_;
 }
 
-PodRun* ContainerRuntime::find(const Task& task) {
-  const auto at = runs_.find(task.sequence);
-  return at == runs_.end() ? nullptr : at->second.get();
+std::vector<ContainerRuntime::Held>::iterator ContainerRuntime::place_of(uint64_t id) {
+  return std::ranges::lower_bound(runs_, id, {}, &Held::id);
 }
 
-std::vector<uint64_t> ContainerRuntime::ids() const {
+PodRun* ContainerRuntime::find(uint64_t id) {
+  const auto at = place_of(id);
+  return at == runs_.end() || at->id != id ? nullptr : at->run.get();
+}
+
+PodRun& ContainerRuntime::hold(std::unique_ptr<PodRun> run) {
+  Held held{run->id(), kNever, std::move(run)};
+  return *runs_.insert(place_of(held.id), std::move(held))->run;
+}
+
+/// For a walk in which some may go.
+std::vector<uint64_t> ContainerRuntime::ids(MonoNanos due_by) const {
   std::vector<uint64_t> out;
-  for (const auto& [id, run] : runs_) out.push_back(id);
+  for (const Held& one : runs_) {
+    if (one.due <= due_by) out.push_back(one.id);
+  }
   return out;
 }
 
@@ -58,11 +70,8 @@ Result<bool> ContainerRuntime::start(const Task& task, int32_t attempt) {
   run.pod->begun_at = run.spawned_at;
   run.pod->containers.resize(pod.size());
   TRY(store_.write_run(task, run, true));
-  auto made =
-      std::make_unique<PodRun>(task, std::move(run), settings_, static_cast<PodHost&>(*this), store_, clock_, log_);
-  PodRun& added = *made;
-  runs_[task.sequence] = std::move(made);
-  added.begin();
+  hold(std::make_unique<PodRun>(task, std::move(run), settings_, static_cast<PodHost&>(*this), store_, clock_, log_))
+      .begin();
   return true;
 }
 
@@ -72,10 +81,8 @@ Result<bool> ContainerRuntime::adopt(const Task& task) {
   // Out of descriptors, say: no reason to give up what runs. It is tried again.
   if (!run.ok() && run.error().kind == ErrorKind::kSystem) return std::move(run).error();
   const bool readable = run.ok() && run->has_value() && (*run)->pod;
-  auto made = std::make_unique<PodRun>(task, readable ? std::move(**run) : RunRecord(), settings_,
-                                       static_cast<PodHost&>(*this), store_, clock_, log_);
-  PodRun& added = *made;
-  runs_[task.sequence] = std::move(made);
+  PodRun& added = hold(std::make_unique<PodRun>(task, readable ? std::move(**run) : RunRecord(), settings_,
+                                                static_cast<PodHost&>(*this), store_, clock_, log_));
   const auto begun = [](const ContainerRecord& one) { return one.begun; };
   // Its RunPodSandbox or CreateContainer may be under way.
   if (task.end == nullptr && !std::ranges::all_of(added.record().containers, begun)) expect_late_ones();
@@ -88,16 +95,16 @@ Result<bool> ContainerRuntime::adopt(const Task& task) {
 }
 
 void ContainerRuntime::stop(const Task& task) {
-  if (PodRun* run = find(task)) run->stop();
+  if (PodRun* run = find(task.sequence)) run->stop();
 }
 
 Result<void> ContainerRuntime::take_step(const Task& task) {
-  PodRun* run = find(task);
+  PodRun* run = find(task.sequence);
   return run != nullptr ? run->take_step() : Result<void>();
 }
 
 bool ContainerRuntime::busy() const {
-  return std::ranges::any_of(runs_, [](const auto& run) { return run.second->busy(); });
+  return std::ranges::any_of(runs_, [](const Held& one) { return one.run->busy(); });
 }
 
 void ContainerRuntime::on_run_step_due(PodRun& run) { events_->on_step_due(run.id()); }
@@ -106,8 +113,8 @@ void ContainerRuntime::on_run_recorded(PodRun& run) { events_->on_end(run.id());
 
 void ContainerRuntime::on_run_gone(PodRun& run) {
   const uint64_t id = run.id();
-  const auto at = runs_.find(id);
-  graveyard_.push_back(std::move(at->second));
+  const auto at = place_of(id);
+  graveyard_.push_back(std::move(at->run));
   runs_.erase(at);
   note_end();
   events_->on_supervisor_end(id, true);
@@ -128,15 +135,27 @@ void ContainerRuntime::expect_late_ones() {
 
 void ContainerRuntime::wake_at(MonoNanos when) { next_ = std::min(next_, when); }
 
+void ContainerRuntime::wake_at(const PodRun& run, MonoNanos when) {
+  const auto at = place_of(run.id());
+  if (at == runs_.end() || at->run.get() != &run) return;  // it has gone
+  at->due = std::min(at->due, when);
+  poll_due_ = std::min(poll_due_, run.next_poll());
+  wake_at(when);
+}
+
 void ContainerRuntime::tick() {
   const MonoNanos now = clock_.mono();
   if (now < next_) return;
   next_ = kNever;
   graveyard_.clear();
   cleaned_.clear();
-  for (const uint64_t id : ids()) {
-    const auto at = runs_.find(id);
-    if (at != runs_.end()) at->second->tick();
+  const std::vector<uint64_t> due = ids(now);
+  for (Held& one : runs_) {
+    if (one.due <= now) one.due = kNever;
+    wake_at(one.due);
+  }
+  for (const uint64_t id : due) {
+    if (PodRun* run = find(id)) run->tick();
   }
   if (now >= not_before_) {
     for (const auto& [uid, cleaner] : orphans_) cleaner->start();
@@ -155,20 +174,25 @@ void ContainerRuntime::tick() {
   connector_.release();
 }
 
+cri::Labels ContainerRuntime::owned() const { return {{std::string(kOwnerLabel), settings_.owner}}; }
+
 // One list for all of them, as often as the one in the greatest hurry wants it.
 void ContainerRuntime::poll() {
-  MonoNanos due = kNever;
-  for (const auto& [id, run] : runs_) due = std::min(due, run->next_poll());
-  if (due == kNever || poll_call_.waiting()) return;
-  due = std::max(due, not_before_);
-  if (clock_.mono() < due) return wake_at(due);
+  const MonoNanos now = clock_.mono();
+  if (now >= poll_due_) {
+    poll_due_ = kNever;
+    for (const Held& one : runs_) poll_due_ = std::min(poll_due_, one.run->next_poll());
+  }
+  if (poll_due_ == kNever || poll_call_.waiting()) return;
+  const MonoNanos due = std::max(poll_due_, not_before_);
+  if (now < due) return wake_at(due);
   list();
 }
 
 void ContainerRuntime::list() {
   if (poll_call_.waiting()) return;
   cri::ListContainersRequest request;
-  request.labels = {{std::string(kOwnerLabel), settings_.owner}};
+  request.labels = owned();
   polled_at_ = clock_.mono();
   poll_fresh_ = true;
   poll_call_ = client().list_containers(request, *this);
@@ -182,25 +206,29 @@ void ContainerRuntime::on_reply(cri::CallId, cri::Outcome<cri::ListContainersRes
     return;
   }
   SeenContainers seen;
-  for (const cri::ContainerSummary& one : outcome.response.containers) seen[one.id] = &one;
+  for (const cri::ContainerSummary& one : outcome.response.containers) seen[one.id].summary = &one;
+  poll_due_ = kNever;
   for (const uint64_t id : ids()) {
-    const auto at = runs_.find(id);
-    if (at != runs_.end()) at->second->observe(seen, polled_at_);
+    if (PodRun* run = find(id)) run->observe(seen, polled_at_);
+    if (const PodRun* run = find(id)) poll_due_ = std::min(poll_due_, run->next_poll());
   }
   if (!poll_fresh_) {  // what it has may just have been removed with its run
     if (runs_.empty()) list();
     return;
   }
+  const auto taken = [](const auto& one) { return one.second.taken; };
+  if (std::ranges::all_of(seen, taken)) return;
   const Uids known = known_uids();
-  for (const auto& [id, one] : seen) remove_orphan(cri::find_label(one->labels, kUidLabel), known);
+  for (const auto& [id, one] : seen) {
+    if (!one.taken) remove_orphan(cri::find_label(one.summary->labels, kUidLabel), known);
+  }
 }
 
 void ContainerRuntime::on_runtime_up(const cri::VersionResponse& runtime) {
   log_.info("container runtime is there", {{"name", runtime.runtime_name}, {"version", runtime.runtime_version}});
   not_before_ = 0;
   for (const uint64_t id : ids()) {
-    const auto at = runs_.find(id);
-    if (at != runs_.end()) at->second->hurry();
+    if (PodRun* run = find(id)) run->hurry();
   }
   wake_at(clock_.mono());
   if (!events_unsupported_ && !events_call_.waiting() && cri::broadcasts_events(runtime)) {
@@ -217,8 +245,7 @@ void ContainerRuntime::on_runtime_down(std::string_view why) {
 void ContainerRuntime::on_container_event(const cri::ContainerEvent& event) {
   if (event.type != cri::ContainerEvent::Type::kStopped) return;
   for (const uint64_t id : ids()) {
-    const auto at = runs_.find(id);
-    if (at != runs_.end()) at->second->hint(event.container_id);
+    if (PodRun* run = find(id)) run->hint(event.container_id);
   }
 }
 
@@ -232,7 +259,7 @@ void ContainerRuntime::look_for_orphans() {
   if (!orphans_due_ || orphan_call_.waiting()) return;
   list();  // a container may outlive its sandbox
   cri::ListPodSandboxRequest request;
-  request.labels = {{std::string(kOwnerLabel), settings_.owner}};
+  request.labels = owned();
   look_fresh_ = true;
   orphan_call_ = client().list_pod_sandbox(request, *this);
 }
@@ -264,17 +291,20 @@ void ContainerRuntime::on_reply(cri::CallId, cri::Outcome<cri::ListPodSandboxRes
 
 ContainerRuntime::Uids ContainerRuntime::known_uids() const {
   Uids out;
-  for (const auto& [id, run] : runs_) out[run->task().uid.view()] = nullptr;
+  for (const Held& one : runs_) out[one.run->task().uid.view()] = {};
   return out;
 }
 
 void ContainerRuntime::remove_orphan(std::string_view uid, const Uids& known) {
-  if (uid.empty() || known.contains(uid) || orphans_.contains(std::string(uid)) || events_->is_supervised(uid)) return;
+  if (uid.empty() || known.contains(uid)) return;
+  std::string key(uid);
+  if (orphans_.contains(key) || events_->is_supervised(uid)) return;
   log_.warning("a pod of a task that is not there is removed", {{"uid", uid}});
-  const cri::Labels labels = {{std::string(kOwnerLabel), settings_.owner}, {std::string(kUidLabel), std::string(uid)}};
-  auto cleaner = std::make_unique<PodCleaner>(client(), labels, 0, static_cast<PodCleanerOwner&>(*this));
+  cri::Labels labels = owned();
+  labels.push_back({std::string(kUidLabel), key});
+  auto cleaner = std::make_unique<PodCleaner>(client(), std::move(labels), 0, static_cast<PodCleanerOwner&>(*this));
   cleaner->start();
-  orphans_[std::string(uid)] = std::move(cleaner);
+  orphans_[std::move(key)] = std::move(cleaner);
 }
 
 void ContainerRuntime::on_clean(PodCleaner& cleaner) {

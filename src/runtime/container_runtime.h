@@ -67,6 +67,11 @@ class ContainerRuntime final : public Runtime,
 
  private:
   using Uids = SeenContainers;  ///< the keys alone, in the one kind of map
+  struct Held {
+    uint64_t id = 0;
+    MonoNanos due = kNever;  ///< of its tick(); here, so that those which are not due cost nothing
+    std::unique_ptr<PodRun> run;
+  };
 
   cri::Client& client() override;
   void on_run_step_due(PodRun& run) override;
@@ -74,7 +79,7 @@ class ContainerRuntime final : public Runtime,
   void on_run_recorded(PodRun& run) override;
   void on_run_gone(PodRun& run) override;
   void expect_late_ones() override;
-  void wake_at(MonoNanos when) override;
+  void wake_at(const PodRun& run, MonoNanos when) override;
   void on_clean(PodCleaner& cleaner) override;
   void on_clean_trouble(PodCleaner& cleaner, std::string_view why) override;
   void on_container_event(const cri::ContainerEvent& event) override;
@@ -82,13 +87,17 @@ class ContainerRuntime final : public Runtime,
   void on_reply(cri::CallId call, cri::Outcome<cri::ListContainersResponse>& outcome) override;
   void on_reply(cri::CallId call, cri::Outcome<cri::ListPodSandboxResponse>& outcome) override;
 
-  PodRun* find(const Task& task);
-  std::vector<uint64_t> ids() const;
+  std::vector<Held>::iterator place_of(uint64_t id);
+  PodRun* find(uint64_t id);
+  PodRun& hold(std::unique_ptr<PodRun> run);
+  std::vector<uint64_t> ids(MonoNanos due_by = kNever) const;
+  void wake_at(MonoNanos when);
   void note_end();
   void poll();
   void list();
   void look_for_orphans();
   void look_for_late_ones();
+  cri::Labels owned() const;
   Uids known_uids() const;
   void remove_orphan(std::string_view uid, const Uids& known);
   bool idle() const { return runs_.empty() && orphans_.empty() && late_until_ == 0 && !orphan_call_.waiting(); }
@@ -100,7 +109,7 @@ class ContainerRuntime final : public Runtime,
   Log& log_;
   RuntimeEvents* events_ = nullptr;
   cri::Client* client_ = nullptr;
-  std::map<uint64_t, std::unique_ptr<PodRun>> runs_;
+  std::vector<Held> runs_;                                      ///< by id
   std::vector<std::unique_ptr<PodRun>> graveyard_;              ///< may still be on the stack
   std::map<std::string, std::unique_ptr<PodCleaner>> orphans_;  ///< by uid
   std::vector<std::unique_ptr<PodCleaner>> cleaned_;
@@ -111,6 +120,7 @@ class ContainerRuntime final : public Runtime,
   bool orphans_due_ = true;   ///< with the next connection
   MonoNanos late_until_ = 0;  ///< what was asked for may still appear; 0: nothing
   MonoNanos next_late_ = 0;
+  MonoNanos poll_due_ = kNever;  ///< or later, as runs end
   MonoNanos polled_at_ = 0;
   bool poll_fresh_ = false;  ///< asked after the last end: what it has and no run has is an orphan
   bool look_fresh_ = false;  ///< the same of orphan_call_

@@ -37,8 +37,8 @@ class PodHost {
   virtual void on_run_gone(PodRun& run) = 0;
   /// The runtime may still make what it was asked for, even when the run is gone.
   virtual void expect_late_ones() = 0;
-  /// PodRun::tick() is to be called then, at the latest.
-  virtual void wake_at(MonoNanos when) = 0;
+  /// Its tick() is to be called then, at the latest; its next_poll() may have come nearer.
+  virtual void wake_at(const PodRun& run, MonoNanos when) = 0;
 
  protected:
   ~PodHost() = default;

@@ -105,7 +105,7 @@ void PodRun::adopt(bool ended) {
       live_[i].check = live_[i].start_open = one.begun && !one.ended();
       if (one.stage == ContainerStage::kRunning) live_[i].running_since = next_poll_ = next_stats_ = clock_.mono();
     }
-    host_.wake_at(std::min(next_poll_, next_stats_));
+    host_.wake_at(*this, std::min(next_poll_, next_stats_));
     set_deadline();
     publish();
   }
@@ -144,8 +144,8 @@ void PodRun::tick() {
   images_.tick();
   if (now >= next_stats_) measure();
   advance();
-  // Whoever wakes us forgets all other times.
-  host_.wake_at(std::min({deadline_, images_.retry_at(), next_stats_}));
+  // All earlier wishes end with this call.
+  host_.wake_at(*this, std::min({deadline_, images_.retry_at(), next_stats_}));
 }
 
 void PodRun::due(Due what) {
@@ -156,7 +156,7 @@ void PodRun::due(Due what) {
 
 void PodRun::back_off(MonoNanos delay, std::string_view why) {
   not_before_ = clock_.mono() + delay;
-  host_.wake_at(not_before_);
+  host_.wake_at(*this, not_before_);
   for (size_t i = 0; i < live_.size(); ++i) {
     ContainerRecord& one = rec().containers[i];
     if (one.begun || one.ended()) continue;
@@ -188,13 +188,13 @@ void PodRun::set_deadline() {
   constexpr int64_t kMostSeconds = kNever / kSecond / 4;
   const MonoNanos passed = from_micros(clock_.wall() - from);
   deadline_ = clock_.mono() + std::max<MonoNanos>(0, std::min(seconds, kMostSeconds) * kSecond - passed);
-  host_.wake_at(deadline_);
+  host_.wake_at(*this, deadline_);
 }
 
 // What is due next. Called after everything that happens; does nothing while something is under way.
 void PodRun::advance() {
   if (gone_ || due_ != Due::kNothing || call_.waiting()) return;
-  if (clock_.mono() < not_before_) return host_.wake_at(not_before_);
+  if (clock_.mono() < not_before_) return host_.wake_at(*this, not_before_);
   if (removing_) return clean();
   if (must_look_) return look();
   if (check_next()) return;
@@ -402,7 +402,7 @@ void PodRun::on_clean_trouble(PodCleaner&, std::string_view why) {
   }
   complained_ = true;
   not_before_ = clock_.mono() + settings_.tick;
-  host_.wake_at(not_before_);
+  host_.wake_at(*this, not_before_);
 }
 
 }  // namespace te

@@ -40,7 +40,11 @@
 
 namespace te {
 
-using SeenContainers = std::map<std::string_view, const cri::ContainerSummary*>;
+struct SeenContainer {
+  const cri::ContainerSummary* summary = nullptr;
+  bool taken = false;  ///< a run knows it as its own
+};
+using SeenContainers = std::map<std::string_view, SeenContainer>;  ///< by id
 
 class PodRun final : private ImageGetterOwner,
                      private PodCleanerOwner,
@@ -81,7 +85,7 @@ class PodRun final : private ImageGetterOwner,
   /// When it wants the states of its containers; kNever: it waits for none.
   MonoNanos next_poll() const;
   /// All containers of this owner, by id, as they were `asked_at`.
-  void observe(const SeenContainers& containers, MonoNanos asked_at);
+  void observe(SeenContainers& containers, MonoNanos asked_at);
   /// Something happened to that container.
   void hint(std::string_view container_id);
 

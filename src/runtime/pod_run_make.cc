@@ -52,7 +52,7 @@ void PodRun::on_image_failed(std::string text) {
 }
 
 void PodRun::on_image_waiting(std::string_view reason, std::string message, MonoNanos retry_at) {
-  if (retry_at != kNever) host_.wake_at(retry_at);
+  if (retry_at != kNever) host_.wake_at(*this, retry_at);
   wait_reason(image_at_, reason, std::move(message));
 }
 
@@ -180,7 +180,7 @@ void PodRun::on_reply(cri::CallId, cri::Outcome<cri::StartContainerResponse>& ou
       const bool at_work = verdict == cri::Verdict::kAlreadyStarted;
       live.start_open = live.start_open || at_work || verdict == cri::Verdict::kLookAgain;
       not_before_ = clock_.mono() + (at_work ? kStartedDelay : kReservedDelay);
-      host_.wake_at(not_before_);
+      host_.wake_at(*this, not_before_);
       live.check = true;
       return;
     }

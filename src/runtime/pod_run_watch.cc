@@ -32,7 +32,7 @@ bool proves_no_run(const cri::ContainerStatus& status) {
 
 MonoNanos PodRun::next_poll() const { return gone_ || recorded_ ? kNever : next_poll_; }
 
-void PodRun::observe(const SeenContainers& containers, MonoNanos asked_at) {
+void PodRun::observe(SeenContainers& containers, MonoNanos asked_at) {
   const MonoNanos now = clock_.mono();
   MonoNanos longest = kFirstPoll;
   bool any = false;
@@ -42,7 +42,9 @@ void PodRun::observe(const SeenContainers& containers, MonoNanos asked_at) {
     any = true;
     if (live_[i].running_since > asked_at) continue;
     const auto at = containers.find(one.id);
-    const bool runs = at != containers.end() && at->second->state == cri::ContainerState::kRunning;
+    const bool there = at != containers.end();
+    if (there) at->second.taken = true;
+    const bool runs = there && at->second.summary->state == cri::ContainerState::kRunning;
     if (!runs && !live_[i].may_run) live_[i].check = true;
     longest = std::max(longest, (now - live_[i].running_since) / kPollShare);
   }
@@ -53,9 +55,10 @@ void PodRun::observe(const SeenContainers& containers, MonoNanos asked_at) {
 void PodRun::hint(std::string_view container_id) {
   for (size_t i = 0; i < live_.size(); ++i) {
     const ContainerRecord& one = rec().containers[i];
-    if (one.id == container_id && one.stage == ContainerStage::kRunning) live_[i].check = true;
+    if (one.id != container_id || one.stage != ContainerStage::kRunning) continue;
+    live_[i].check = true;
+    return advance();
   }
-  advance();
 }
 
 bool PodRun::check_next() {
@@ -152,7 +155,7 @@ void PodRun::set_running(size_t index, const cri::ContainerStatus& status) {
   live_[index].running_since = now;
   next_poll_ = now + kFirstPoll;
   next_stats_ = now;
-  host_.wake_at(now);
+  host_.wake_at(*this, now);
   set_deadline();
   // For the next agent, should the runtime not answer it. No need of a sync: a power loss ends it anyway.
   (void)store_.write_run(task_, run_, false).ok();
@@ -189,7 +192,7 @@ void PodRun::measure() {
   if (meter_.unsupported() || recorded_ || gone_) return;
   if (meter_.waiting()) {
     next_stats_ = clock_.mono() + settings_.tick;
-    return host_.wake_at(next_stats_);
+    return host_.wake_at(*this, next_stats_);
   }
   for (size_t step = 1; step <= live_.size(); ++step) {
     const size_t index = (meter_.last() + step) % live_.size();
@@ -198,7 +201,7 @@ void PodRun::measure() {
     const MonoNanos now = clock_.mono();
     const MonoNanos delay = std::max(settings_.tick, (now - live_[index].running_since) / kPollShare);
     next_stats_ = now + std::min(delay, kLastStats);
-    host_.wake_at(next_stats_);
+    host_.wake_at(*this, next_stats_);
     return;
   }
 }

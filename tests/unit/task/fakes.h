@@ -23,10 +23,14 @@ namespace te::fake {
 
 class FakeClock final : public Clock {
  public:
-  MonoNanos mono() const override { return now; }
+  MonoNanos mono() const override {
+    ++asked;
+    return now;
+  }
   WallMicros wall() const override { return 1'700'000'000'000'000 + now / 1'000 + jumped; }
   MonoNanos now = 1'000 * kSecond;
   WallMicros jumped = 0;
+  mutable int asked = 0;  ///< how often somebody looked at it
 };
 
 class NullSink final : public LogSink {
