@@ -50,6 +50,12 @@ def status_fields(pid):
         return {k: v.strip() for k, _, v in (line.partition(":") for line in f)}
 
 
+def cpu_seconds(pid):
+    """What it has used itself, whatever else the machine has to do."""
+    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def environ_has(pid, assignment):
     with open(f"/proc/{pid}/environ", "rb") as f:
         return assignment.encode() in f.read().split(b"\0")
