@@ -209,8 +209,10 @@ void ContainerRuntime::on_reply(cri::CallId, cri::Outcome<cri::ListContainersRes
   for (const cri::ContainerSummary& one : outcome.response.containers) seen[one.id].summary = &one;
   poll_due_ = kNever;
   for (const uint64_t id : ids()) {
-    if (PodRun* run = find(id)) run->observe(seen, polled_at_);
-    if (const PodRun* run = find(id)) poll_due_ = std::min(poll_due_, run->next_poll());
+    PodRun* run = find(id);
+    if (run == nullptr) continue;
+    run->observe(seen, polled_at_);
+    poll_due_ = std::min(poll_due_, run->next_poll());  // one that has gone meanwhile is in the graveyard
   }
   if (!poll_fresh_) {  // what it has may just have been removed with its run
     if (runs_.empty()) list();

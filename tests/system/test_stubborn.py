@@ -150,7 +150,7 @@ class Stubborn(AgentTest):
                     if os.fork() == 0:
                         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
                         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-                        signal.alarm(60)
+                        signal.alarm(300)
                         while True:
                             libc.ptrace(0, 0, 0, 0)
                             stop(signal.SIGUSR1)
@@ -160,7 +160,8 @@ class Stubborn(AgentTest):
             signal.pause()
             """)
         agent = self.agent()
-        agent.create(guide("a", sys.executable, "-c", orphans, timeoutSeconds=4, terminationGracePeriodSeconds=0))
+        agent.create(guide("a", sys.executable, "-c", orphans, timeoutSeconds=3 * SLOW,
+                           terminationGracePeriodSeconds=0))
         eventually(lambda: agent.output("a") == "all are there\n", 4, "the orphans")
         tracer = slow_process(agent.supervisor_of("a"), before={"ptrace": 0.002})
         self.addCleanup(tracer.communicate)

@@ -18,8 +18,10 @@ def slow_process(pid, before):
     """From when this returns, a process without its children: it is slow until the tracer, the answer, is killed."""
     tracer = subprocess.Popen(["strace", "-p", str(pid), "-o", "/dev/null", *injected(before)],
                               stderr=subprocess.PIPE, text=True)
-    attached = tracer.stderr.readline()
-    assert "attached" in attached, attached
+    told = tracer.stderr.readline()
+    if "attached" not in told:
+        tracer.kill()
+        raise AssertionError(told + tracer.communicate()[1])
     return tracer
 
 

@@ -507,6 +507,19 @@ TEST_CASE("An end is seen by the poll, the sooner the shorter it ran, and by an 
   }
 }
 
+TEST_CASE("An end is seen by the poll of a runtime that measures nothing and tells no events") {
+  PodBench bench(PodBench::one());
+  bench.cri->faults[Method::kContainerStats].push_back({Verdict::kUnsupported});
+  bench.start();
+  REQUIRE(bench.until([&] { return bench.first().stage == ContainerStage::kRunning; }));
+  const MonoNanos begin = bench.clock.now;
+  REQUIRE(bench.until([&] { return bench.clock.now > begin + 60 * kSecond; }));
+  bench.world.end("main", 3);
+  const MonoNanos ended = bench.clock.now;
+  check_run_once(bench, 3);
+  CHECK(bench.clock.now - ended < kSecond);
+}
+
 TEST_CASE("An init container that fails is the end; usage is the most that was measured") {
   PodBench bench(with_init());
   bench.cri->on_start = [&](CriWorld::Container& one) { bench.world.end(one.summary.name, 6); };
@@ -532,10 +545,10 @@ TEST_CASE("Usage is measured while it runs") {
 }
 
 TEST_CASE("A tick takes no time for runs that are not due") {
-  PodBench bench(PodBench::one());
+  std::vector<Task> others(200);
+  PodBench bench(PodBench::one());  // the same record and container stands for each of them
   bench.start();
   REQUIRE(bench.until([&] { return bench.first().stage == ContainerStage::kRunning; }));
-  std::vector<Task> others(200);  // the same record and container stands for each
   for (Task& other : others) {
     other.name = "o";
     other.sequence = bench.task.sequence + 1 + static_cast<uint64_t>(&other - others.data());
