@@ -451,6 +451,7 @@ class Commands(Ctl):
         names = self.start("watch", "-oname")
         lines = self.start("watch", "-ojson")
         self.assertEqual(json.loads(lines.stdout.readline())["type"], "BOOKMARK")
+        eventually(lambda: "\ntask_executor_watchers 3\n" in agent.get("/metrics").text, 10, "all watch")
         agent.run("a", "sh", "-c", "exit 3")
         while True:
             event = json.loads(lines.stdout.readline())
