@@ -116,12 +116,12 @@ class Tree(AgentTest):
             # nobody may miss it and sit there for the whole grace.
             name = f"t{n}"
             agent.create(guide(name, "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do setsid sleep 1000 & done; "
-                               "sleep 1000 & echo up; wait", terminationGracePeriodSeconds=6))
+                               "sleep 1000 & echo up; wait", terminationGracePeriodSeconds=60))
             eventually(lambda name=name: agent.output(name), 5, "up")
             begin = time.monotonic()
             agent.delete(name)
             agent.gone(name)
-            self.assertLess(time.monotonic() - begin, 2 * SLOW if SLOW == 1 else 5.5, f"round {n}")
+            self.assertLess(time.monotonic() - begin, 55, f"round {n}")
 
     def test_term_comes_before_kill(self):
         agent = self.agent()
@@ -148,11 +148,11 @@ class Tree(AgentTest):
         agent = self.agent()
         begin = time.monotonic()
         for n in range(30):
-            agent.create(guide(f"t{n}", "sh", "-c", "setsid sleep 1000 & sleep 1000"))
+            agent.create(guide(f"t{n}", "sh", "-c", "setsid sleep 1000 & sleep 1000", terminationGracePeriodSeconds=60))
             self.assertEqual(agent.delete(f"t{n}").status, 204)
         eventually(lambda: agent.get("/getTasks").json() == [], 20, "all gone")
-        # None ignores TERM, so none is waited for through its whole grace of 10 s.
-        self.assertLess(time.monotonic() - begin, 5 if SLOW == 1 else 9.5)
+        # None ignores TERM, so none is waited for through its whole grace.
+        self.assertLess(time.monotonic() - begin, 55)
         eventually(lambda: not agent.all_processes(), 5, "no process left")
 
     def test_delete_again_and_unknown(self):

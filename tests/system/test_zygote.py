@@ -158,11 +158,19 @@ class Zygote(AgentTest):
                           stderr=subprocess.DEVNULL).returncode != 0:
             self.skipTest("NEEDS USER NAMESPACES FOR ANY USER")
         agent = self.agent_of_a_user("unshare", "-Ur", "prlimit", "--nproc=4:4")
-        agent.create(guide("a", "sh", "-c", "/bin/true; i=0; while [ $i -lt 40 ]; do /bin/true; sleep 0.03; i=$((i+1)); done"))
-        agent.wait_state("a", "running")
+        go = os.path.join(agent.own_dir, "go")
+        agent.create(guide("a", "sh", "-c", f"/bin/true; echo up; until [ -e {go} ]; do :; done; "
+                                            "i=0; while [ $i -lt 40 ]; do /bin/true; i=$((i+1)); done"))
+        eventually(lambda: agent.output("a"), 10, "up")
+        # Each would need two processes and finds room for one, which it must not keep.
         for n in range(5):
             agent.create(guide(f"t{n}", "true"))
             time.sleep(0.1)
+        for n in range(5):
+            agent.delete(f"t{n}")
+            agent.gone(f"t{n}")
+        with open(go, "w", encoding="utf-8"):
+            pass
         self.assertEqual(agent.ended("a")["exitCode"], 0, agent.output("a", "stderr"))
 
     def agent_of_a_user(self, *inside):
