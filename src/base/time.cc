@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 namespace te {
 
@@ -68,24 +69,22 @@ void append_rfc3339(std::string& out, WallMicros at) {
 }
 
 void append_http_date(std::string& out, WallMicros at) {
-  constexpr std::array<const char*, 7> kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  constexpr std::array<const char*, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  constexpr std::string_view kDays = "SunMonTueWedThuFriSat";
+  constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  constexpr size_t kName = 3;
   const CivilTime time = civil(at);
-  out += kDays[time.weekday];
-  out += ", ";
-  append_padded(out, time.day, 2);
-  out.push_back(' ');
-  out += kMonths[time.month - 1];
-  out.push_back(' ');
-  append_padded(out, time.year, 4);
-  out.push_back(' ');
-  append_padded(out, time.hour, 2);
-  out.push_back(':');
-  append_padded(out, time.minute, 2);
-  out.push_back(':');
-  append_padded(out, time.second, 2);
-  out += " GMT";
+  const size_t begin = out.size();
+  out += "Day, 00 Mon 0000 00:00:00 GMT";
+  char* const text = out.data() + begin;
+  kDays.copy(text, kName, time.weekday * kName);
+  kMonths.copy(text + 8, kName, (time.month - 1) * kName);
+  const auto year = static_cast<unsigned>(time.year);
+  size_t place = 5;
+  for (const unsigned two : {time.day, year / 100, year % 100, time.hour, time.minute, time.second}) {
+    text[place] = static_cast<char>('0' + two / 10 % 10);
+    text[place + 1] = static_cast<char>('0' + two % 10);
+    place += place == 5 ? 7 : place == 12 ? 2 : 3;
+  }
 }
 
 }  // namespace te
