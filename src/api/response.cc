@@ -48,6 +48,8 @@ void HttpResponse::add_header(std::string_view name, std::string_view value) {
 }
 
 void HttpResponse::add_warning(std::string_view text) {
+  constexpr size_t kMostHeaders = 4096;  // clients have bounds too
+  if (headers.size() > kMostHeaders) return;
   headers += "Warning: 299 - \"";
   for (const char c : text) {
     if (c == '"' || c == '\\') headers += '\\';

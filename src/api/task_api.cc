@@ -26,6 +26,12 @@ void warn_of_parameter(const QueryParameter& parameter, HttpResponse& response) 
   response.add_warning("unknown query parameter \"" + parameter.name + "\"");
 }
 
+std::vector<std::string> warnings_of(const std::vector<QueryParameter>& unknown) {
+  std::vector<std::string> out;
+  for (const QueryParameter& parameter : unknown) out.push_back("unknown query parameter \"" + parameter.name + "\"");
+  return out;
+}
+
 Route route_of(std::string_view path) {
   for (size_t i = 1; i < kRouteNames.size(); ++i) {
     if (kRouteNames[i] == path) return static_cast<Route>(i);
@@ -137,6 +143,9 @@ void TaskApi::route_task(uint64_t ticket, const HttpRequest& request, std::strin
   if (!valid_task_name(name)) return response.set_error(invalid("the task's name " + std::string(kTaskNameRule)));
   if (!sub.empty() && sub != "/logs") return response.set_error(404, "there is no such path");
   if (sub.empty() && request.method == HttpMethod::kDelete) {
+    const Result<std::vector<QueryParameter>> query = parse_query(request.query);
+    if (!query) return response.set_error(query.error());
+    keep_warnings(ticket, warnings_of(*query));
     manager_->remove(ticket, name);
     response.when = HttpResponse::When::kLater;
     return;
@@ -151,13 +160,11 @@ void TaskApi::route_task(uint64_t ticket, const HttpRequest& request, std::strin
 }
 
 Result<void> TaskApi::create(uint64_t ticket, const HttpRequest& request, HttpResponse& response) {
-  std::vector<QueryParameter> query = TRY(parse_query(request.query));
+  std::vector<std::string> warnings = warnings_of(TRY(parse_query(request.query)));
   TaskRequests wishes = TRY(read_task(parser_, body_of(request), options_.spec));
-  for (const QueryParameter& parameter : query) {
-    wishes.warnings.push_back("unknown query parameter \"" + parameter.name + "\"");
-  }
+  std::move(wishes.warnings.begin(), wishes.warnings.end(), std::back_inserter(warnings));
   TaskRequest& wish = wishes.tasks.front();
-  keep_warnings(ticket, std::move(wishes.warnings));
+  keep_warnings(ticket, std::move(warnings));
   manager_->create(ticket, {std::move(wish.name), std::move(wish.spec)});
   response.when = HttpResponse::When::kLater;
   return {};
@@ -169,10 +176,10 @@ Result<void> TaskApi::set(uint64_t ticket, const HttpRequest& request, HttpRespo
   for (const QueryParameter& parameter : TRY(parse_query(request.query))) {
     if (parameter.name != "onSpecChange") {
       warnings.push_back("unknown query parameter \"" + parameter.name + "\"");
-    } else if (parameter.value == "replace") {
-      on_change = OnSpecChange::kReplace;
-    } else if (parameter.value != "keep") {
+    } else if (parameter.value != "keep" && parameter.value != "replace") {
       return bad_parameter(parameter, "must be keep or replace");
+    } else {
+      on_change = parameter.value == "keep" ? OnSpecChange::kKeep : OnSpecChange::kReplace;
     }
   }
   TaskRequests wishes = TRY(read_task_list(parser_, body_of(request), options_.spec));
@@ -277,7 +284,9 @@ Result<void> TaskApi::logs(uint64_t ticket, const HttpRequest& request, const Ta
         query.stream = LogStream::kStdout;
       } else if (value == "stderr") {
         query.stream = LogStream::kStderr;
-      } else if (value != "both") {
+      } else if (value == "both") {
+        query.stream = LogStream::kBoth;
+      } else {
         return bad_parameter(parameter, "must be stdout, stderr or both");
       }
     } else if (parameter.name == "tail") {

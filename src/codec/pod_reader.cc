@@ -9,10 +9,12 @@ namespace te {
 namespace {
 
 Result<void> read_pairs(JsonValue& value, std::vector<std::pair<std::string, std::string>>& out) {
+  constexpr size_t kMostPairs = 10'000;   // all of them stand in each answer of the runtime
   constexpr size_t kLongestLabel = 4096;  // of containerd, key and value together
   return value.object([&](std::string_view name, JsonValue& one) -> Result<void> {
     const std::string_view text = TRY(plain_string(one));
     if (name.size() + text.size() > kLongestLabel) return one.error("must have no more than 4096 bytes with its key");
+    if (out.size() == kMostPairs) return one.error("too many of them: 10000 at most");
     out.emplace_back(std::string(name), std::string(text));
     return {};
   });

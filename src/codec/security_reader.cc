@@ -15,7 +15,10 @@ Result<void> read_seccomp(JsonValue& value, std::optional<Seccomp>& out) {
   std::string type;
   TRY(value.object([&](std::string_view field, JsonValue& inner) -> Result<void> {
     if (field == "type") return read_text(inner, type);
-    if (field == "localhostProfile") return read_text(inner, profile.localhost_profile);
+    if (field == "localhostProfile") {
+      TRY(read_text(inner, profile.localhost_profile));
+      return has_dots(profile.localhost_profile) ? inner.error("must be without \"..\"") : Result<void>();
+    }
     return inner.error("not supported");
   }));
   if (type == "RuntimeDefault") {

@@ -35,6 +35,8 @@ void write_hook_end(JsonWriter& json, std::string_view key, const HookEnd& end) 
   json.key("waitStatus").number(end.wait_status).end_object();
 }
 
+constexpr size_t kReasonMin = 32;  ///< what is told of the task goes by it
+
 /// `longest`: of each text that somebody else has written.
 void write_pod(JsonWriter& json, const PodRecord& pod, size_t longest) {
   const auto text = [&](std::string_view key, const std::string& value, size_t limit) {
@@ -56,7 +58,7 @@ void write_pod(JsonWriter& json, const PodRecord& pod, size_t longest) {
     json.begin_object().key("stage").string(name_of(kContainerStageNames, one.stage));
     text("id", one.id, std::string::npos);
     if (one.begun) json.key("begun").boolean(true);
-    text("reason", one.reason, longest);
+    text("reason", one.reason, std::max(longest, kReasonMin));
     text("message", one.message, longest);
     text("imageId", one.image_id, longest);
     number("exitCode", one.exit_code);

@@ -11,6 +11,7 @@ namespace te::cri {
 namespace {
 
 constexpr MonoNanos kBacklogRetry = 20 * kMillisecond;  // the server's queue is full (EAGAIN)
+constexpr MonoNanos kLookAgain = kSecond;
 constexpr MonoNanos kSettled = kSecond;  // a connection that was good for so long starts the back-off anew
 constexpr size_t kMaxDraining = 4;
 
@@ -56,7 +57,8 @@ void GrpcChannel::start() {
 
 void GrpcChannel::on_timer() {
   if (state_ == State::kReady) {
-    if (current_->over()) retire_current("it has no stream ids left");
+    if (current_->over()) return retire_current("it has no stream ids left");
+    pump();
   } else {
     connect();
   }
@@ -203,8 +205,12 @@ void GrpcChannel::pump() {
     sent = true;
   }
   if (sent) current_->flush();
-  // Out of ids: the owner hears of it in a turn of its own.
-  if (state_ == State::kReady && current_->over()) timer_.set(sys::mono_now());
+  if (state_ != State::kReady) return;
+  if (current_->over()) {
+    timer_.set(sys::mono_now());  // out of ids: the owner hears of it in a turn of its own
+  } else if (!waiting_.empty()) {
+    timer_.set(sys::mono_now() + kLookAgain);  // SETTINGS that let more through are no event
+  }
 }
 
 void GrpcChannel::send(Call& call) {

@@ -43,8 +43,9 @@ Verdict judge_run(const GrpcStatus& status) {
 Verdict judge_create(const GrpcStatus& status) {
   if (status.code == GrpcCode::kAlreadyExists || has_any(status.message, {"is reserved"})) return Verdict::kReserved;
   const std::string_view text = status.message;
-  const bool not_found = status.code == GrpcCode::kNotFound || has_any(text, {"not found"});
-  if (has_any(text, {"sandbox"}) && (not_found || has_any(text, {"is not running", "is not ready"}))) {
+  const bool not_found = status.code == GrpcCode::kNotFound ||
+                         (has_any(text, {"not found"}) && !has_any(text, {"executable file not found"}));
+  if (has_any(text, {"sandbox"}) && (not_found || has_any(text, {"is not running", "is not ready", "was stopped"}))) {
     return Verdict::kNewAttempt;
   }
   return not_found && has_any(text, {"image"}) ? Verdict::kImageMissing

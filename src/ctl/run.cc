@@ -4,9 +4,11 @@
 // its connection breaks, because the task goes on while an agent is being replaced.
 #include <signal.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "ctl/ctl.h"
 #include "ctl/output.h"
 #include "ctl/session.h"
@@ -50,6 +52,16 @@ std::string task_json(const Options& options, std::string_view name) {
   if (options.grace) json.key("terminationGracePeriodSeconds").number(*options.grace);
   json.end_object().end_object();
   return text;
+}
+
+/// JSON can't carry anything else, and what stands in its place would be another command.
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = utf8_length(text, 0);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
 }
 
 /// One of the three requests.
@@ -213,6 +225,11 @@ int Run::tell_end() const {
 int run_task(const Options& options) {
   if (options.command.empty()) {
     complain("the command is missing: taskctl run [FLAG]... -- COMMAND [ARGUMENT]...");
+    return kUsage;
+  }
+  if (!std::ranges::all_of(options.command, is_utf8) || !std::ranges::all_of(options.env, is_utf8) ||
+      !is_utf8(options.workdir)) {
+    complain("the command, its environment and its directory must be UTF-8");
     return kUsage;
   }
   const Result<Server> server = server_of(options);

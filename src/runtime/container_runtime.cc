@@ -203,8 +203,11 @@ void ContainerRuntime::on_reply(cri::CallId, cri::Outcome<cri::ListContainersRes
   wake_at(clock_.mono());  // the next poll's time is reckoned in tick()
   if (outcome.failure) {
     not_before_ = clock_.mono() + settings_.tick;
+    if (outcome.failure->status.code != GrpcCode::kUnavailable && !std::exchange(list_trouble_, true))
+      log_.warning("containers can't be listed, their ends are not seen", {{"error", outcome.failure->text()}});
     return;
   }
+  list_trouble_ = false;
   SeenContainers seen;
   for (const cri::ContainerSummary& one : outcome.response.containers) seen[one.id].summary = &one;
   poll_due_ = kNever;

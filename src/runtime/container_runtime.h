@@ -122,8 +122,9 @@ class ContainerRuntime final : public Runtime,
   MonoNanos next_late_ = 0;
   MonoNanos poll_due_ = kNever;  ///< or later, as runs end
   MonoNanos polled_at_ = 0;
-  bool poll_fresh_ = false;  ///< asked after the last end: what it has and no run has is an orphan
-  bool look_fresh_ = false;  ///< the same of orphan_call_
+  bool list_trouble_ = false;  ///< told
+  bool poll_fresh_ = false;    ///< asked after the last end: what it has and no run has is an orphan
+  bool look_fresh_ = false;    ///< the same of orphan_call_
   MonoNanos not_before_ = 0;
   MonoNanos idle_since_ = 0;
   MonoNanos next_ = kNever;

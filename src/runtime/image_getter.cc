@@ -56,8 +56,11 @@ void ImageGetter::pull() {
   if (!settings_.registry_auth_file.empty()) {
     Result<std::optional<cri::ImageAuth>> auth = read_registry_auth(settings_.registry_auth_file, request.image);
     if (!auth) {
-      ++failures_;
-      return wait("ErrImagePull", auth.error().text(), kFirstBackOff);
+      cri::Outcome<cri::PullImageResponse> failed;
+      failed.failure = cri::Failure{cri::Verdict::kBackOff,
+                                    cri::Method::kPullImage,
+                                    {GrpcCode::kUnknown, GrpcOrigin::kLocal, auth.error().text()}};
+      return on_reply(0, failed);
     }
     request.auth = std::move(*auth);
   }

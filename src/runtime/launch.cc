@@ -288,13 +288,13 @@ StartFailure Launch::open_logs(RunPhase phase, int error_output, const TargetEnt
   for (const std::string_view name : {names.output, names.errors}) {
     Result<Fd> log = sys::open_at(kSupervisorDirFd, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
     if (!log) return {StartStage::kLog, log.error().code};
-    Result<void> ready = own(log->get());
-    if (ready) ready = sys::replace_fd(log->get(), number++);
+    if (const Result<void> owned = own(log->get()); !owned) return {StartStage::kCredentials, owned.error().code};
+    const Result<void> ready = sys::replace_fd(log->get(), number++);
     if (!ready) return {StartStage::kLog, ready.error().code};
   }
   if (error_output >= 0) {
-    Result<void> ready = own(error_output);
-    if (ready) ready = sys::replace_fd(error_output, 2);
+    if (const Result<void> owned = own(error_output); !owned) return {StartStage::kCredentials, owned.error().code};
+    const Result<void> ready = sys::replace_fd(error_output, 2);
     if (!ready) return {StartStage::kLog, ready.error().code};
   }
   return {};

@@ -6,6 +6,7 @@ void PodCleaner::start() {
   if (call_.waiting()) return;
   containers_.clear();
   sandboxes_.clear();
+  listed_ = false;
   cri::ListContainersRequest request;
   request.labels = labels_;
   call_ = client_.list_containers(request, *this);
@@ -57,6 +58,7 @@ void PodCleaner::on_reply(cri::CallId, cri::Outcome<cri::ListPodSandboxResponse>
   if (!good(outcome.failure)) return;
   for (cri::SandboxSummary& one : outcome.response.items) sandboxes_.push_back(std::move(one.id));
   if (sandboxes_.empty()) return owner_.on_clean(*this);
+  if (std::exchange(listed_, true)) return owner_.on_clean_trouble(*this, "a sandbox is still there");
   next_sandbox();
 }
 

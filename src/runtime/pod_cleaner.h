@@ -62,6 +62,7 @@ class PodCleaner final : private cri::Handler<cri::ListContainersResponse>,
   PodCleanerOwner& owner_;
   cri::Call call_;
   std::vector<cri::ContainerSummary> containers_;
+  bool listed_ = false;
   std::vector<std::string> sandboxes_;
 };
 

@@ -13,6 +13,8 @@ constexpr int64_t kLeastQuota = 1'000;
 constexpr int64_t kLeastShares = 2;
 constexpr int64_t kSharesOfCpu = 1'024;
 constexpr int64_t kMillis = 1'000;
+constexpr int64_t kMostShares = 262'144;
+constexpr int64_t kMostMillis = 1'000'000'000;
 
 std::optional<int64_t> widened(const std::optional<uint32_t>& id) {
   return id ? std::optional<int64_t>(*id) : std::nullopt;
@@ -58,11 +60,12 @@ std::vector<std::string> names_of(uint64_t capabilities) {
 cri::ContainerResources resources_of(const PodResources& from) {
   cri::ContainerResources out;
   if (from.cpu_request_millis > 0) {
-    out.cpu_shares = std::max(kLeastShares, from.cpu_request_millis * kSharesOfCpu / kMillis);
+    out.cpu_shares =
+        std::clamp(std::min(from.cpu_request_millis, kMostMillis) * kSharesOfCpu / kMillis, kLeastShares, kMostShares);
   }
   if (from.cpu_limit_millis > 0) {
     out.cpu_period = kCpuPeriod;
-    out.cpu_quota = std::max(kLeastQuota, from.cpu_limit_millis * kCpuPeriod / kMillis);
+    out.cpu_quota = std::max(kLeastQuota, std::min(from.cpu_limit_millis, kMostMillis) * kCpuPeriod / kMillis);
   }
   out.memory_limit_bytes = from.memory_limit_bytes;
   return out;

@@ -16,6 +16,7 @@ constexpr int kUnknownCode = 255;
 constexpr int kLowByte = 0xff;
 constexpr MonoNanos kUnknownPatience = 30 * kSecond;
 constexpr int kMostRestarts = 5;
+constexpr MonoNanos kCreatedDelay = 20 * kMillisecond;
 
 /// Given up by the runtime because nobody waited for the answer any more.
 bool was_cut_off(const cri::ContainerStatus& status) {
@@ -88,11 +89,14 @@ void PodRun::on_reply(cri::CallId, cri::Outcome<cri::ContainerStatusResponse>& o
     return unclear(at_, outcome.failure->text(), !away);
   }
   const cri::ContainerStatus& status = outcome.response.status;
-  if (status.state != cri::ContainerState::kUnknown) live.unknown_since = kNever;
-  switch (status.state) {
+  // CRI-O says EXITED with -1 until it has read the code.
+  const bool unread = status.state == cri::ContainerState::kExited && status.exit_code == -1;
+  const cri::ContainerState state = unread ? cri::ContainerState::kUnknown : status.state;
+  if (state != cri::ContainerState::kUnknown) live.unknown_since = kNever;
+  switch (state) {
     case cri::ContainerState::kCreated:
       if (ending() && live.start_open) {  // a runtime refuses to remove what it is about to start
-        call_ = host_.client().remove_container({status.id}, *this);
+        call_ = host_.client().remove_container({record().containers[at_].id}, *this);
         return;
       }
       if (ending()) {
@@ -102,6 +106,7 @@ void PodRun::on_reply(cri::CallId, cri::Outcome<cri::ContainerStatusResponse>& o
         return fail(live.start_error);
       } else {
         live.sure_created = true;
+        host_.wake_at(*this, not_before_ = clock_.mono() + kCreatedDelay);  // it may say so for ever
       }
       break;
     case cri::ContainerState::kRunning:
@@ -151,7 +156,7 @@ void PodRun::set_running(size_t index, const cri::ContainerStatus& status) {
   one.stage = ContainerStage::kRunning;
   one.reason.clear();
   one.message.clear();
-  one.started_at = status.started_at_ns / kMicrosecond;
+  one.started_at = status.started_at_ns > 0 ? status.started_at_ns / kMicrosecond : clock_.wall();
   live_[index].running_since = now;
   next_poll_ = now + kFirstPoll;
   next_stats_ = now;
@@ -170,8 +175,8 @@ void PodRun::set_ended(size_t index, const cri::ContainerStatus& status) {
   one.exit_code = status.exit_code != 0 && (status.exit_code & kLowByte) == 0 ? kUnknownCode : status.exit_code;
   one.reason = status.reason;
   one.message = cut_text(status.message);
-  one.started_at = status.started_at_ns / kMicrosecond;
-  one.finished_at = status.finished_at_ns / kMicrosecond;
+  one.started_at = std::max<int64_t>(status.started_at_ns, 0) / kMicrosecond;
+  one.finished_at = std::max<int64_t>(status.finished_at_ns, 0) / kMicrosecond;
   // containerd notes the start after the process has begun, which may then be over.
   if (one.finished_at != 0) one.started_at = std::min(one.started_at, one.finished_at);
   live.stop.reset();

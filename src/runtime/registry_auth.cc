@@ -25,11 +25,9 @@ std::string_view plain_key(std::string_view key) {
 /// The image's name with its registry, without tag and digest.
 std::string full_name(std::string_view image) {
   const std::string_view registry = registry_of(image);
-  std::string out;
-  if (!image.starts_with(registry) || image.substr(registry.size(), 1) != "/") {
-    out = registry;
-    out += '/';
-  }
+  if (image.starts_with(registry) && image.substr(registry.size(), 1) == "/") image.remove_prefix(registry.size() + 1);
+  std::string out(plain_key(registry));
+  out += '/';
   out += image.substr(0, image.find('@'));
   const size_t colon = out.rfind(':');
   if (colon != std::string::npos && out.find('/', colon) == std::string::npos) out.resize(colon);

@@ -225,6 +225,8 @@ void tell_post_stop(const Task& task, Status& out) {
   std::string_view command;
   if (hook.stage == StartStage::kExec && task.spec.process.post_stop != nullptr) {
     command = *task.spec.process.post_stop->command.begin();
+  } else if (hook.stage == StartStage::kWorkingDir) {
+    command = task.spec.process.working_dir;
   }
   out.message += "; postStop hook " + how_it_failed(hook, task.spec.post_stop_seconds(), command);
 }

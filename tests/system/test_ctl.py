@@ -520,6 +520,15 @@ class Commands(Ctl):
                 self.assertEqual(result.stdout, "")
             thread.join()
 
+    def test_run_changes_no_argument(self):
+        # JSON can't carry every octet: another file would be touched.
+        self.agent()
+        for words in ([b"--", b"touch", b"new\xe9"], [b"-e", b"A=\xff", b"--", b"true"], [b"-w", b"/\xff", b"--", b"true"]):
+            with self.subTest(words=words):
+                self.check(self.ctl("run", *words), 2, "",
+                           "taskctl: the command, its environment and its directory must be UTF-8\n")
+        self.check(self.ctl("run", "--", "printf", "%s", "n\u00e9\U0001f600"), 0, "n\u00e9\U0001f600")
+
     def test_usage(self):
         self.agent()
         self.assertEqual(self.ctl().returncode, 2)

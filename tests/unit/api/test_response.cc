@@ -112,3 +112,11 @@ TEST_CASE("response: cleared, it is as new, and gives big memory back") {
   CHECK(response.when == HttpResponse::When::kNow);
   CHECK(response.poll_deadline == kNever);
 }
+
+TEST_CASE("warning: no more of them than clients take") {
+  HttpResponse response;
+  for (int i = 0; i < 1'000; ++i) response.add_warning("unknown query parameter \"x\"");
+  const std::string text = head(response);
+  CHECK(text.size() < 5'000);
+  CHECK(text.ends_with("\"unknown query parameter \\\"x\\\"\"\r\n\r\n"));
+}

@@ -56,6 +56,8 @@ TEST_CASE_FIXTURE(Tidy, "api: a set, what it leaves alone, and what it replaces"
   CHECK(has(api.ask("GET /tasks/t"), "[\"y\"]"));
   CHECK(api.ask("POST /setTasks?onSpecChange=maybe", "[]") ==
         R"(400 {"code":"Bad Request","message":"onSpecChange: must be keep or replace"})");
+  CHECK(has(api.ask("POST /setTasks?onSpecChange=replace&onSpecChange=keep", "[" + std::string(kTask) + "]"),
+            "[\"y\"]"));  // the last word counts
   CHECK(api.ask("POST /setTasks", "null").starts_with("400 "));
   CHECK(has(api.ask("GET /tasks/t"), "[\"y\"]"));  // a bad set has changed nothing
 }
@@ -256,6 +258,9 @@ TEST_CASE_FIXTURE(Tidy, "api: unknown fields and parameters are named in warning
   CHECK(api.ask("GET /tasks/t?a=%zz").starts_with("400 "));
   CHECK(api.ask("GET /tasks/t").starts_with("200 "));
   CHECK(!has(api.head, "Warning"));
+  CHECK(api.ask("DELETE /tasks/t?a=%zz").starts_with("400 "));
+  CHECK(api.ask("DELETE /tasks/t?gracePeriodSeconds=0").starts_with("204"));
+  CHECK(has(api.head, "unknown query parameter \\\"gracePeriodSeconds\\\""));
 }
 
 TEST_CASE_FIXTURE(Tidy, "api: a log that can't be opened is no matter of the state") {

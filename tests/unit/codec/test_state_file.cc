@@ -252,6 +252,21 @@ TEST_CASE("state file: behind a right checksum, values must still be ones that c
   CHECK(corrupt(decode_task_file, seal("{\"format\":1,\"kind\":\"task\"")));
 }
 
+TEST_CASE("state file: whatever is cut of an end in many containers, the reasons are not") {
+  ExitRecord end = an_end();
+  end.pod = PodRecord();
+  for (int i = 0; i < 200; ++i) {
+    ContainerRecord& one = end.pod->containers.emplace_back();
+    one.id = std::string(64, 'a');
+    one.image_id = "sha256:" + std::string(64, 'b');
+    one.message = std::string(1000, 'c');
+    one.reason = "OOMKilled";
+  }
+  const Result<ExitRecord> back = decode(decode_exit, encode_exit(end));
+  REQUIRE(back);
+  CHECK(back->pod->containers[100].reason == "OOMKilled");
+}
+
 TEST_CASE("state file: an end fits its reserved space, whatever its object") {
   for (const char hostile : {'a', '"', '\\', '\x01', '\x7F', '\xFF', '\xC3'}) {
     for (const size_t size : {size_t{1}, size_t{600}, size_t{1300}, size_t{4095}, size_t{4096}, size_t{100'000}}) {

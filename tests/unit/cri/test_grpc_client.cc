@@ -644,3 +644,23 @@ TEST_CASE("grpc client: a large request waits for the server's window") {
   f.turn_until([&] { return f.server.last().requests.back().complete; });
   CHECK(size() > 300'000);
 }
+
+TEST_CASE("grpc client: a call that waits for SETTINGS to let it through goes then") {
+  Fixture f;
+  f.connect();
+  f.server.last().send(settings({{3, 0}}));  // MAX_CONCURRENT_STREAMS
+  const auto turn_for = [&](int turns) {
+    for (int i = 0; i < turns; ++i) {
+      (void)f.reactor->turn(false);
+      f.server.turn();
+      ::usleep(500);
+    }
+  };
+  turn_for(20);
+  const Call call = f.status("a");
+  turn_for(20);
+  CHECK(f.requests("/ContainerStatus") == 0);
+  f.server.last().send(settings({{3, 100}}));
+  f.turn_until([&] { return f.requests("/ContainerStatus") == 1; });
+  CHECK(f.requests("/ContainerStatus") == 1);
+}

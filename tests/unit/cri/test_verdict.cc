@@ -68,6 +68,14 @@ TEST_CASE("verdict: not found") {
         "new attempt");
   CHECK(told(Method::kCreateContainer, GrpcCode::kUnknown, "sandbox container \"x\" is not running") == "new attempt");
   CHECK(told(Method::kCreateContainer, GrpcCode::kNotFound, "gone") == "new attempt");
+  CHECK(told(Method::kCreateContainer, GrpcCode::kUnknown, "CreateContainer failed as the sandbox was stopped: x") ==
+        "new attempt");
+  // CRI-O runs the OCI runtime here: it is the command that is missing, whatever it is called.
+  for (const char* command : {"nosuch", "sandbox-agent", "imagemagick"}) {
+    CHECK(told(Method::kCreateContainer, GrpcCode::kUnknown,
+               std::string("container create failed: exec: \"") + command + "\": executable file not found in $PATH") ==
+          "fail");
+  }
 }
 
 TEST_CASE("verdict: names that are taken") {

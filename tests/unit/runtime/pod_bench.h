@@ -97,6 +97,7 @@ class PodBench final : private RuntimeEvents, private CriConnector {
     settings.data_dir = dir.path();
     settings.root = dir.fd();
     settings.volumes = volumes;
+    settings.registry_auth_file = registry_auth_file;
     auto old = std::move(cri);
     cri = std::make_unique<FakeCri>(world);
     if (old) cri->on_start = old->on_start;
@@ -150,6 +151,7 @@ class PodBench final : private RuntimeEvents, private CriConnector {
   CriWorld world;
   MemoryRunStore store;
   std::vector<NamedVolume> volumes;
+  std::string registry_auth_file;
   Task task;
   std::unique_ptr<FakeCri> cri;
   std::unique_ptr<ContainerRuntime> runtime;

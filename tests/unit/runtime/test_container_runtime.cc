@@ -300,6 +300,29 @@ TEST_CASE("Pull policies") {
     check_run_once(bench, 0);
     CHECK(bench.cri->pulls.size() == 1);
   }
+  SUBCASE("so too when there are no credentials") {
+    PodSpec pod = PodBench::one();
+    pod.containers[0].pull_policy = PullPolicy::kPreferNewest;
+    PodBench bench(std::move(pod));
+    bench.registry_auth_file = bench.dir.path() + "/nothing";
+    bench.boot();
+    ends_with(bench, 0);
+    bench.start();
+    check_run_once(bench, 0);
+    CHECK(bench.cri->pulls.empty());
+  }
+  SUBCASE("no credentials, and no image: it is tried again, ever more slowly") {
+    PodBench bench(PodBench::one("elsewhere:1"));
+    bench.registry_auth_file = bench.dir.path() + "/nothing";
+    bench.boot();
+    bench.start();
+    const MonoNanos begin = bench.clock.now;
+    REQUIRE(bench.until([&] { return bench.first().reason == "ImagePullBackOff"; }));
+    CHECK(bench.first().message.find("/nothing") != std::string::npos);
+    int turns = 0;
+    while (bench.clock.now < begin + 3600 * kSecond && bench.turn()) ++turns;
+    CHECK(turns < 100);
+  }
   SUBCASE("gone between ImageStatus and CreateContainer") {
     PodBench bench(PodBench::one());
     ends_with(bench, 0);

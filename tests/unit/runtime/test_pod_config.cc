@@ -96,6 +96,11 @@ TEST_CASE("Resources and security, the container's before the pod's") {
   CHECK(config.resources.cpu_quota == 1'000);  // so too
   CHECK(config.resources.cpu_period == 100'000);
   CHECK(config.resources.memory_limit_bytes == 1024);
+  pod.containers[0].resources = {300'000, INT64_MAX, 0};
+  CHECK(config_of(pod, "x").resources.cpu_shares == 262'144);  // the most that a kernel takes
+  CHECK(config_of(pod, "x").resources.cpu_quota > 0);
+  pod.containers[0].resources.cpu_request_millis = INT64_MAX;
+  CHECK(config_of(pod, "x").resources.cpu_shares == 262'144);
   pod.containers[0].security.privileged = true;
   CHECK(sandbox_config(pod, who()).privileged);
   const cri::ContainerSecurity privileged = config_of(pod, "x").security;
@@ -184,6 +189,8 @@ TEST_CASE("Credentials: the registry of an image, and the entry that fits best")
       R"("a.example/team":{"auth":"team"},"http://host:5000/":{"auth":"host"}},"credsStore":"x"})";
   CHECK(auth_for(config, "ubuntu:latest") == "hub");
   CHECK(auth_for(config, "docker.io/library/ubuntu") == "hub");
+  CHECK(auth_for(config, "index.docker.io/team/x:1") == "hub");
+  CHECK(auth_for(config, "index.docker.io.example/x") == "none");
   CHECK(auth_for(config, "a.example/x") == "a");
   CHECK(auth_for(config, "a.example/team/x:1") == "team");
   CHECK(auth_for(config, "a.example/teammate/x") == "a");

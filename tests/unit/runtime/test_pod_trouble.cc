@@ -702,3 +702,88 @@ TEST_CASE("A stop that finds no runtime is not told as a container that does not
   CHECK(bench.cri->stops.size() == 2);
   CHECK((bench.log.text.find("does not end") != std::string::npos) == told);
 }
+
+TEST_CASE("A code that the runtime has not read yet is waited for, and at last not invented") {
+  PodBench bench(PodBench::one());
+  bench.start();
+  REQUIRE(bench.until([&] { return runs(bench); }));
+  bench.world.end("main", -1);
+  SUBCASE("it comes") {
+    pass(bench, 2 * kSecond);
+    CHECK(!bench.store.exit);
+    bench.world.end("main", 0);
+    REQUIRE(bench.until_gone());
+    CHECK(bench.store.exit->pod->containers[0].exit_code == 0);
+  }
+  SUBCASE("it never comes") {
+    REQUIRE(bench.until_gone());
+    CHECK(!bench.store.exit);  // lost
+  }
+}
+
+TEST_CASE("One that runs since never has its timeout all the same, and no time before 1970 is told") {
+  PodSpec pod = PodBench::one();
+  pod.timeout_seconds = 5;
+  PodBench bench(std::move(pod));
+  SUBCASE("it runs") {
+    bench.cri->on_start = [](CriWorld::Container& one) { one.status.started_at_ns = 0; };
+    bench.start();
+    REQUIRE(bench.until_gone());
+    CHECK(bench.store.exit->cause == EndCause::kTimeout);
+  }
+  SUBCASE("it has ended") {
+    bench.cri->on_start = [](CriWorld::Container& one) {
+      CriWorld::end(one, 3);
+      one.status.started_at_ns = one.status.finished_at_ns = -6'795'364'578'871'345'152;  // Go's zero time
+    };
+    bench.start();
+    REQUIRE(bench.until_gone());
+    CHECK(bench.store.exit->started_at >= 0);
+    CHECK(bench.store.exit->pod->containers[0].finished_at == 0);
+  }
+}
+
+TEST_CASE("A sandbox that stays in the list whatever is said is removed once a tick, and told of once") {
+  PodBench bench(PodBench::one());
+  bench.cri->on_start = [](CriWorld::Container& one) { CriWorld::end(one, 0); };
+  bench.start();
+  REQUIRE(bench.until([&] { return bench.store.exit.has_value(); }));
+  const std::map<std::string, cri::SandboxSummary> sandboxes = bench.world.sandboxes;
+  const MonoNanos begin = bench.clock.now;
+  while (bench.clock.now < begin + 10 * kSecond) {
+    bench.world.sandboxes = sandboxes;
+    REQUIRE(bench.turn());
+    REQUIRE(count(bench, "RemovePodSandbox") < 30);
+  }
+  CHECK(bench.log.text.find("still there") != std::string::npos);
+  CHECK(bench.log.text.find("still there") == bench.log.text.rfind("still there"));
+  REQUIRE(bench.until_gone());
+  CHECK(bench.store.exit->pod->containers[0].exit_code == 0);
+}
+
+TEST_CASE("A start that changes nothing is not made in a hurry") {
+  PodBench bench(PodBench::one());
+  bench.cri->on_start = [](CriWorld::Container& one) {
+    one.summary.state = one.status.state = cri::ContainerState::kCreated;
+  };
+  bench.start();
+  pass(bench, 10 * kSecond);
+  CHECK(bench.world.starts["main"] > 1);
+  CHECK(bench.world.starts["main"] < 600);
+}
+
+TEST_CASE("That no list comes is told, once") {
+  PodBench bench(PodBench::one());
+  bench.start();
+  REQUIRE(bench.until([&] { return runs(bench); }));
+  bool fails = true;
+  fail_each(bench, Method::kListContainers, [&] { return fails; });
+  bench.world.end("main", 4);
+  pass(bench, 20 * kSecond);
+  const size_t told = bench.log.text.find("can't be listed");
+  REQUIRE(told != std::string::npos);
+  CHECK(told == bench.log.text.rfind("can't be listed"));
+  fails = false;
+  REQUIRE(bench.until_gone());
+  CHECK(bench.store.exit->pod->containers[0].exit_code == 4);
+}
