@@ -14,7 +14,7 @@ Result<void> read_pairs(JsonValue& value, std::vector<std::pair<std::string, std
   return value.object([&](std::string_view name, JsonValue& one) -> Result<void> {
     const std::string_view text = TRY(plain_string(one));
     if (name.size() + text.size() > kLongestLabel) return one.error("must have no more than 4096 bytes with its key");
-    if (out.size() == kMostPairs) return one.error("too many of them: 10000 at most");
+    if (out.size() == kMostPairs) return one.error("too many");
     out.emplace_back(std::string(name), std::string(text));
     return {};
   });

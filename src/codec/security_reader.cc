@@ -17,7 +17,7 @@ Result<void> read_seccomp(JsonValue& value, std::optional<Seccomp>& out) {
     if (field == "type") return read_text(inner, type);
     if (field == "localhostProfile") {
       TRY(read_text(inner, profile.localhost_profile));
-      return has_dots(profile.localhost_profile) ? inner.error("must be without \"..\"") : Result<void>();
+      return has_dots(profile.localhost_profile) ? inner.error("must be relative, without \"..\"") : Result<void>();
     }
     return inner.error("not supported");
   }));

@@ -229,7 +229,7 @@ int run_task(const Options& options) {
   }
   if (!std::ranges::all_of(options.command, is_utf8) || !std::ranges::all_of(options.env, is_utf8) ||
       !is_utf8(options.workdir)) {
-    complain("the command, its environment and its directory must be UTF-8");
+    complain("command, -e and -w must be UTF-8");
     return kUsage;
   }
   const Result<Server> server = server_of(options);

@@ -204,7 +204,7 @@ void ContainerRuntime::on_reply(cri::CallId, cri::Outcome<cri::ListContainersRes
   if (outcome.failure) {
     not_before_ = clock_.mono() + settings_.tick;
     if (outcome.failure->status.code != GrpcCode::kUnavailable && !std::exchange(list_trouble_, true))
-      log_.warning("containers can't be listed, their ends are not seen", {{"error", outcome.failure->text()}});
+      log_.warning("containers can't be listed", {{"error", outcome.failure->text()}});
     return;
   }
   list_trouble_ = false;

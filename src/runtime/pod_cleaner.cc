@@ -58,7 +58,7 @@ void PodCleaner::on_reply(cri::CallId, cri::Outcome<cri::ListPodSandboxResponse>
   if (!good(outcome.failure)) return;
   for (cri::SandboxSummary& one : outcome.response.items) sandboxes_.push_back(std::move(one.id));
   if (sandboxes_.empty()) return owner_.on_clean(*this);
-  if (std::exchange(listed_, true)) return owner_.on_clean_trouble(*this, "a sandbox is still there");
+  if (std::exchange(listed_, true)) return owner_.on_clean_trouble(*this, "a sandbox stays");
   next_sandbox();
 }
 

@@ -210,11 +210,9 @@ void tell_end(const Task& task, Status& out) {
       out.message =
           task.spec.pod != nullptr
               ? "the container is gone and the runtime does not know how it ended (the runtime or its host restarted, "
-                "or somebody removed it): the exit code is not known, 137 only stands here because the field must be a "
-                "number"
-              : "the task's supervisor died without a record of the end (killed, or its container or host restarted): "
-                "the "
-                "exit code is not known, 137 only stands here because the field must be a number";
+                "or somebody removed it)"
+              : "the task's supervisor died without a record of the end (killed, or its container or host restarted)";
+      out.message += ": the exit code is not known, 137 stands here because the field must be a number";
       break;
   }
 }

@@ -526,7 +526,7 @@ class Commands(Ctl):
         for words in ([b"--", b"touch", b"new\xe9"], [b"-e", b"A=\xff", b"--", b"true"], [b"-w", b"/\xff", b"--", b"true"]):
             with self.subTest(words=words):
                 self.check(self.ctl("run", *words), 2, "",
-                           "taskctl: the command, its environment and its directory must be UTF-8\n")
+                           "taskctl: command, -e and -w must be UTF-8\n")
         self.check(self.ctl("run", "--", "printf", "%s", "n\u00e9\U0001f600"), 0, "n\u00e9\U0001f600")
 
     def test_usage(self):

@@ -755,8 +755,8 @@ TEST_CASE("A sandbox that stays in the list whatever is said is removed once a t
     REQUIRE(bench.turn());
     REQUIRE(count(bench, "RemovePodSandbox") < 30);
   }
-  CHECK(bench.log.text.find("still there") != std::string::npos);
-  CHECK(bench.log.text.find("still there") == bench.log.text.rfind("still there"));
+  CHECK(bench.log.text.find("sandbox stays") != std::string::npos);
+  CHECK(bench.log.text.find("sandbox stays") == bench.log.text.rfind("sandbox stays"));
   REQUIRE(bench.until_gone());
   CHECK(bench.store.exit->pod->containers[0].exit_code == 0);
 }
