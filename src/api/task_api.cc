@@ -28,6 +28,7 @@ void warn_of_parameter(const QueryParameter& parameter, HttpResponse& response) 
 
 std::vector<std::string> warnings_of(const std::vector<QueryParameter>& unknown) {
   std::vector<std::string> out;
+  out.reserve(unknown.size());
   for (const QueryParameter& parameter : unknown) out.push_back("unknown query parameter \"" + parameter.name + "\"");
   return out;
 }
